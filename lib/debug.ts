@@ -1,0 +1,34 @@
+import createDebug from 'debug';
+
+/** What a log line says beside its message; `undefined` is left out. Never a key, never a body. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Writes one line to `venice-proxy:<name>`; free when that namespace is off. */
+export interface Log {
+  (message: string, fields?: LogFields): void;
+  /** Whether anybody listens: for lines whose fields cost something to gather. */
+  isOn(): boolean;
+}
+
+// `%F` is ours: a program that wants its logs in another form (JSON, say) replaces this one
+// formatter and receives the fields as they are, not as text to be parsed again.
+createDebug.formatters['F'] ??= formatFields;
+
+/** `key=value` pairs, quoted where a value has white space, quotes or an equals sign. */
+export function formatFields(fields: LogFields): string {
+  let text = '';
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    const shown = String(value);
+    text += ` ${name}=${/^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown)}`;
+  }
+  return text;
+}
+
+export function createLog(name: string): Log {
+  const debug = createDebug(`venice-proxy:${name}`);
+  const log = (message: string, fields: LogFields = {}): void => {
+    if (debug.enabled) debug('%s%F', message, fields);
+  };
+  return Object.assign(log, { isOn: () => debug.enabled });
+}

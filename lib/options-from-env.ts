@@ -1,0 +1,120 @@
+import type { VeniceProxyOptions } from './options.ts';
+import {
+  baseUrl,
+  byteCount,
+  durationMs,
+  invalid,
+  isBearerToken,
+  memberNames,
+  waitMs,
+  wholeNumber,
+} from './validators.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Reads one variable's text; throws a TypeError that names the variable. */
+type Read<Value> = (name: string, text: string) => Value;
+
+/** Adds one option to the others where its variable is set. */
+type AddOption = (options: VeniceProxyOptions, env: Env) => void;
+
+const VARIABLES: readonly AddOption[] = [
+  variable('OPENAI_BASE_URL', 'target', url),
+  variable('TIMEOUT', 'timeout', seconds(durationMs, 'seconds, from 0.001 to 2147483')),
+  variable('MAX_RETRIES', 'retries', count),
+  variable('BASE_RETRY_DELAY', 'baseRetryDelay', wait()),
+  variable('RATE_LIMIT_WAIT', 'rateLimitWait', wait()),
+  variable('MAX_WAIT', 'maxWait', wait()),
+  variable('DROP_PARAMS', 'dropParams', names),
+  variable('BODY_LIMIT', 'bodyLimit', byteCount),
+  variable('VENICE_API_KEY', 'apiKey', key),
+];
+
+/**
+ * The options that the environment gives, for `createVeniceProxy(optionsFromEnv())`:
+ *
+ * | variable | option | form |
+ * |---|---|---|
+ * | `OPENAI_BASE_URL` | `target` | URL |
+ * | `TIMEOUT` | `timeout` | seconds |
+ * | `MAX_RETRIES` | `retries` | whole number |
+ * | `BASE_RETRY_DELAY` | `baseRetryDelay` | seconds |
+ * | `RATE_LIMIT_WAIT` | `rateLimitWait` | seconds |
+ * | `MAX_WAIT` | `maxWait` | seconds |
+ * | `DROP_PARAMS` | `dropParams` | names separated by commas, or `none` |
+ * | `BODY_LIMIT` | `bodyLimit` | bytes, or a size such as `50mb` |
+ * | `VENICE_API_KEY` | `apiKey` | the key |
+ *
+ * A variable that is unset or empty is left out of the result; no other variable is read. Not for
+ * an app whose own OpenAI SDK finds this very proxy through `OPENAI_BASE_URL`: the proxy would
+ * forward to itself.
+ *
+ * @param env - where to read; the process's own environment unless told
+ * @throws TypeError that names the variable, its value (but never a key) and what is allowed
+ */
+export function optionsFromEnv(env: Env = process.env): VeniceProxyOptions {
+  const options: VeniceProxyOptions = {};
+  for (const add of VARIABLES) add(options, env);
+  return options;
+}
+
+function variable<Option extends keyof VeniceProxyOptions>(
+  name: string,
+  option: Option,
+  read: Read<VeniceProxyOptions[Option]>,
+): AddOption {
+  return (options, env) => {
+    const text = env[name]?.trim() ?? '';
+    if (text !== '') options[option] = read(name, text);
+  };
+}
+
+function url(name: string, text: string): string {
+  baseUrl(name, text);
+  return text;
+}
+
+function count(name: string, text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return inWords(() => wholeNumber(name, value), name, 'a whole number, 0 or more', text);
+}
+
+function wait(): Read<number> {
+  return seconds(waitMs, 'seconds, from 0 to 2147483');
+}
+
+/** Seconds, as milliseconds. */
+function seconds(check: (name: string, ms: number) => number, allowed: string): Read<number> {
+  return (name, text) => {
+    const isNumber = /^(\d+\.?\d*|\.\d+)$/.test(text);
+    const ms = isNumber ? Math.round(Number(text) * 1_000) : Number.NaN;
+    return inWords(() => check(name, ms), name, allowed, text);
+  };
+}
+
+/** What the check of an option refuses is complained of in the variable's unit and as it stands. */
+function inWords<Value>(check: () => Value, name: string, allowed: string, text: string): Value {
+  try {
+    return check();
+  } catch {
+    throw invalid(name, allowed, text);
+  }
+}
+
+function names(name: string, text: string): readonly string[] {
+  if (text === 'none') return [];
+  const listed = text.split(',').map((item) => item.trim());
+  // A comma too many is more likely a typing error than a parameter without a name.
+  if (listed.includes('')) throw invalid(name, 'names separated by commas, or `none`', text);
+  memberNames(name, listed);
+  return listed;
+}
+
+function key(name: string, text: string): string {
+  if (isBearerToken(text)) return text;
+  // The value is a secret, or meant to be one: it is not repeated.
+  throw new TypeError(
+    `Expected \`${name}\` to be visible ASCII characters without white space, ` +
+      `got a string of ${text.length} characters`,
+  );
+}

@@ -1,0 +1,248 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Request } from 'express';
+import { HOOK_NAMES } from './hooks.ts';
+import type { ProxyHooks } from './hooks.ts';
+import {
+  baseUrl,
+  byteCount,
+  durationMs,
+  invalid,
+  isBearerToken,
+  memberNames,
+  refuseUnknownKeys,
+  waitMs,
+  wholeNumber,
+} from './validators.ts';
+
+/** How long an attempt may take, by phase, in milliseconds. */
+export interface Timeouts {
+  /**
+   * Until the connection stands, TLS included.
+   * @defaultValue 10_000, or `firstByte` where that is shorter
+   */
+  connect?: number | undefined;
+  /**
+   * From the whole request being sent to the head of the answer.
+   * @defaultValue 300_000
+   */
+  firstByte?: number | undefined;
+  /**
+   * Silence between two pieces of a body, in either direction. A comment in an event stream is
+   * no silence; time in which the client does not read does not count.
+   * @defaultValue 300_000
+   */
+  idle?: number | undefined;
+}
+
+/** A key to send upstream; `undefined` leaves the client's own `Authorization` in place. */
+export type ApiKeySource =
+  | string
+  | ((request: Request) => string | undefined | Promise<string | undefined>);
+
+/** What `createVeniceProxy` takes. Durations are milliseconds. */
+export interface VeniceProxyOptions {
+  /**
+   * The upstream's base URL: `http` or `https`, without credentials, query or fragment. What
+   * stands behind the router's mount path is appended to its path.
+   * @defaultValue `'https://api.venice.ai/api/v1'`
+   */
+  target?: string | URL | undefined;
+  /**
+   * Patience with the upstream, in milliseconds. A number sets `firstByte` and `idle`, and
+   * `connect` to at most 10 s. No attempt is made again after `firstByte` or `idle` ran out: the
+   * answer may have been paid for.
+   * @defaultValue 300_000
+   */
+  timeout?: number | Timeouts | undefined;
+  /**
+   * Attempts beyond the first: 5 means at most 6 upstream calls. 0 turns retries off. Bodies that
+   * stream through unread (uploads) are sent once, whatever this says.
+   * @defaultValue 5
+   */
+  retries?: number | undefined;
+  /**
+   * Base of the exponential backoff, in milliseconds: the wait before attempt n + 1 is drawn
+   * between 0 and this × 2^(n-1), at most 30 s. Does not apply where the upstream says when to
+   * come back.
+   * @defaultValue 1_000
+   */
+  baseRetryDelay?: number | undefined;
+  /**
+   * Milliseconds to wait after `429 Too many failed attempts`, Venice's block for keys with too
+   * many failed requests: its window is 30 s.
+   * @defaultValue 30_000
+   */
+  rateLimitWait?: number | undefined;
+  /**
+   * The longest that one request may spend waiting between attempts in all, in milliseconds. A
+   * wait that would pass it is not begun: the client gets the upstream's answer at once.
+   * @defaultValue 300_000
+   */
+  maxWait?: number | undefined;
+  /**
+   * Top-level members taken out of the JSON bodies of `/chat/completions` and `/responses`. What
+   * was taken out stands in the answer's `x-venice-proxy-dropped`. `[]` keeps everything.
+   * @defaultValue `['prompt_cache_key', 'logprobs', 'top_logprobs']`
+   */
+  dropParams?: readonly string[] | undefined;
+  /**
+   * The longest JSON body, in bytes or as a string such as `'50mb'`: JSON is held so that it can
+   * be sent again. Longer ones are answered with 413. Does not apply to other bodies, which
+   * stream through.
+   * @defaultValue `'50mb'`
+   */
+  bodyLimit?: number | string | undefined;
+  /**
+   * The key that goes upstream in place of the client's `Authorization`: a string, or a function
+   * of the request that returns one, a promise of one, or `undefined` to leave the client's. It is
+   * asked once a request; when it throws, the client gets a 500.
+   * @defaultValue the client's own `Authorization` is forwarded
+   */
+  apiKey?: ApiKeySource | undefined;
+  /**
+   * The agent for upstream connections: for an outgoing proxy, a custom CA or a client
+   * certificate. It must fit the protocol of `target`.
+   * @defaultValue agents of our own that keep connections alive and set no limit to their number;
+   * calls that are billed each get a connection that nobody used before
+   */
+  agent?: HttpAgent | HttpsAgent | undefined;
+  /**
+   * Functions that are told what happens to requests.
+   * @defaultValue none
+   */
+  on?: ProxyHooks | undefined;
+}
+
+/** The options, complete, checked and converted; nothing below this file reads raw options. */
+export interface Config {
+  readonly target: URL;
+  /** The target's path without a slash at its end: `''` or `/api/v1`. */
+  readonly basePath: string;
+  readonly connectMs: number;
+  readonly firstByteMs: number;
+  readonly idleMs: number;
+  readonly retries: number;
+  readonly baseRetryDelayMs: number;
+  readonly rateLimitWaitMs: number;
+  readonly maxWaitMs: number;
+  readonly dropParams: ReadonlySet<string>;
+  readonly bodyLimitBytes: number;
+  readonly apiKey: ApiKeySource | undefined;
+  readonly agent: HttpAgent | undefined;
+  readonly on: Readonly<ProxyHooks>;
+}
+
+/** The defaults, in the units of the options. */
+export const DEFAULTS = {
+  target: 'https://api.venice.ai/api/v1',
+  timeout: 300_000,
+  retries: 5,
+  baseRetryDelay: 1_000,
+  rateLimitWait: 30_000,
+  maxWait: 300_000,
+  dropParams: ['prompt_cache_key', 'logprobs', 'top_logprobs'],
+  bodyLimit: '50mb',
+} as const;
+
+const LONGEST_CONNECT_MS = 10_000;
+
+// A record, so that an option that is forgotten here does not compile.
+const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
+  target: true,
+  timeout: true,
+  retries: true,
+  baseRetryDelay: true,
+  rateLimitWait: true,
+  maxWait: true,
+  dropParams: true,
+  bodyLimit: true,
+  apiKey: true,
+  agent: true,
+  on: true,
+};
+
+const TIMEOUT_NAMES: Readonly<Record<keyof Timeouts, true>> = {
+  connect: true,
+  firstByte: true,
+  idle: true,
+};
+
+/**
+ * Checks the options and completes them.
+ * @throws TypeError that names the option, its value and what is allowed
+ */
+export function resolveOptions(options: VeniceProxyOptions = {}): Config {
+  refuseUnknownKeys('the options of createVeniceProxy', options, OPTION_NAMES);
+  const target = baseUrl('target', options.target ?? DEFAULTS.target);
+  return Object.freeze({
+    target,
+    basePath: target.pathname.replace(/\/+$/, ''),
+    ...resolveTimeout(options.timeout ?? DEFAULTS.timeout),
+    retries: wholeNumber('retries', options.retries ?? DEFAULTS.retries),
+    baseRetryDelayMs: waitMs('baseRetryDelay', options.baseRetryDelay ?? DEFAULTS.baseRetryDelay),
+    rateLimitWaitMs: waitMs('rateLimitWait', options.rateLimitWait ?? DEFAULTS.rateLimitWait),
+    maxWaitMs: waitMs('maxWait', options.maxWait ?? DEFAULTS.maxWait),
+    dropParams: memberNames('dropParams', options.dropParams ?? DEFAULTS.dropParams),
+    bodyLimitBytes: byteCount('bodyLimit', options.bodyLimit ?? DEFAULTS.bodyLimit),
+    apiKey: resolveApiKey(options.apiKey),
+    agent: resolveAgent(options.agent, target),
+    on: resolveHooks(options.on ?? {}),
+  });
+}
+
+function resolveTimeout(
+  timeout: number | Timeouts,
+): Pick<Config, 'connectMs' | 'firstByteMs' | 'idleMs'> {
+  if (typeof timeout === 'number') {
+    const timeoutMs = durationMs('timeout', timeout);
+    return {
+      connectMs: Math.min(timeoutMs, LONGEST_CONNECT_MS),
+      firstByteMs: timeoutMs,
+      idleMs: timeoutMs,
+    };
+  }
+  if (typeof timeout !== 'object' || timeout === null) {
+    throw invalid('timeout', 'milliseconds or { connect, firstByte, idle }', timeout);
+  }
+  refuseUnknownKeys('`timeout`', timeout, TIMEOUT_NAMES);
+  const firstByteMs = durationMs('timeout.firstByte', timeout.firstByte ?? DEFAULTS.timeout);
+  return {
+    connectMs: durationMs(
+      'timeout.connect',
+      timeout.connect ?? Math.min(firstByteMs, LONGEST_CONNECT_MS),
+    ),
+    firstByteMs,
+    idleMs: durationMs('timeout.idle', timeout.idle ?? DEFAULTS.timeout),
+  };
+}
+
+function resolveApiKey(apiKey: ApiKeySource | undefined): ApiKeySource | undefined {
+  if (apiKey === undefined || typeof apiKey === 'function') return apiKey;
+  if (typeof apiKey === 'string' && isBearerToken(apiKey)) return apiKey;
+  // The value is a secret, or meant to be one: it is not repeated.
+  const shown = typeof apiKey === 'string' ? `a string of ${apiKey.length}` : typeof apiKey;
+  throw new TypeError(
+    `Expected \`apiKey\` to be a function or a string of visible ASCII characters, got ${shown}`,
+  );
+}
+
+function resolveAgent(agent: HttpAgent | undefined, target: URL): HttpAgent | undefined {
+  if (agent === undefined) return undefined;
+  // Only the plain classes are known to serve one protocol; subclasses (proxy agents) serve both.
+  const misfit = target.protocol === 'https:' ? HttpAgent : HttpsAgent;
+  if (!(agent instanceof HttpAgent) || agent.constructor === misfit) {
+    throw invalid('agent', `an agent for ${target.protocol.slice(0, -1)}`, agent);
+  }
+  return agent;
+}
+
+function resolveHooks(hooks: ProxyHooks): Readonly<ProxyHooks> {
+  refuseUnknownKeys('`on`', hooks, HOOK_NAMES);
+  for (const [name, hook] of Object.entries(hooks)) {
+    if (hook !== undefined && typeof hook !== 'function') {
+      throw invalid(`on.${name}`, 'a function', hook);
+    }
+  }
+  return Object.freeze({ ...hooks });
+}

@@ -1,0 +1,100 @@
+import parseBytes from 'bytes';
+import { closest, distance } from 'fastest-levenshtein';
+
+// `setTimeout` turns a longer delay into 1 ms.
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** The complaint that every malformed option and variable gets: its name, what is allowed, the value. */
+export function invalid(name: string, allowed: string, value: unknown): TypeError {
+  return new TypeError(`Expected \`${name}\` to be ${allowed}, got ${show(value)}`);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'function') return 'a function';
+  if (value === null || typeof value !== 'object') return String(value);
+  return Array.isArray(value) ? 'an array' : 'an object';
+}
+
+/** Refuses keys that `known` does not have, and names the nearest one that it has. */
+export function refuseUnknownKeys(
+  name: string,
+  value: unknown,
+  known: Readonly<Record<string, true>>,
+): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(name, 'an object', value);
+  }
+  const names = Object.keys(known);
+  for (const key of Object.keys(value)) {
+    if (Object.hasOwn(known, key)) continue;
+    const nearest = closest(key, names);
+    const hint =
+      distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, key.length / 3)
+        ? `did you mean \`${nearest}\`?`
+        : `known are ${names.join(', ')}`;
+    throw new TypeError(`Unknown key \`${key}\` in ${name}: ${hint}`);
+  }
+}
+
+/** Milliseconds, more than 0, as a timer can take them. */
+export function durationMs(name: string, value: unknown): number {
+  if (typeof value !== 'number' || !(value > 0 && value <= LONGEST_TIMER_MS)) {
+    throw invalid(name, `milliseconds, more than 0 and at most ${LONGEST_TIMER_MS}`, value);
+  }
+  return value;
+}
+
+/** Milliseconds, 0 allowed. */
+export function waitMs(name: string, value: unknown): number {
+  if (typeof value !== 'number' || !(value >= 0 && value <= LONGEST_TIMER_MS)) {
+    throw invalid(name, `milliseconds, from 0 to ${LONGEST_TIMER_MS}`, value);
+  }
+  return value;
+}
+
+export function wholeNumber(name: string, value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw invalid(name, 'a whole number, 0 or more', value);
+  }
+  return value;
+}
+
+/** A number of bytes, or a string such as `'50mb'` (units b, kb, mb, gb; powers of 1024). */
+export function byteCount(name: string, value: unknown): number {
+  const isText = typeof value === 'string' && /^\d+(\.\d+)? ?(b|kb|mb|gb)?$/i.test(value.trim());
+  const count = isText ? parseBytes(value.trim()) : value;
+  if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 1) {
+    throw invalid(name, "a number of bytes, 1 or more, or a string such as '50mb'", value);
+  }
+  return count;
+}
+
+/** The names of JSON members. */
+export function memberNames(name: string, value: unknown): ReadonlySet<string> {
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string' && item !== '')) {
+    throw invalid(name, 'an array of names', value);
+  }
+  return new Set<string>(value);
+}
+
+/** An http or https URL to whose path the client's path can be appended. */
+export function baseUrl(name: string, value: unknown): URL {
+  const allowed =
+    'an absolute http or https URL without credentials, query or fragment, ' +
+    "such as 'https://api.venice.ai/api/v1'";
+  const text = value instanceof URL ? value.href : value;
+  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined;
+  // Credentials in a URL would be a secret in every log line, so the complaint does not repeat them.
+  if (url !== undefined && (url.username !== '' || url.password !== '')) {
+    throw invalid(name, allowed, `${url.protocol}//***@${url.host}${url.pathname}`);
+  }
+  const fits = url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(url.href);
+  if (!fits) throw invalid(name, allowed, text);
+  return url;
+}
+
+/** Whether a string may stand behind `Bearer ` (RFC 6750 §2.1 takes visible ASCII only). */
+export function isBearerToken(value: string): boolean {
+  return /^[\x21-\x7e]+$/.test(value);
+}
