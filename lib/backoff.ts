@@ -1,0 +1,111 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Config } from './options.ts';
+
+/** No exponential backoff grows beyond this. */
+const LONGEST_BACKOFF_MS = 30_000;
+/** A stamp that lies further ahead is taken for garbage. */
+const FARTHEST_RESET_MS = 7 * 24 * 3_600_000;
+/** `Date` is cut to whole seconds and has travelled: a smaller difference is no wrong clock. */
+const CLOCK_TOLERANCE_MS = 2_000;
+/** A reset is a whole second: the window may still be closed for so long behind it. */
+const RESET_ROUNDING_MS = 1_000;
+
+/** The answer that failed; `undefined` where there was none. */
+export interface FailedAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** As much of its body as was read. */
+  readonly text: string;
+}
+
+/** Clock (ms since 1970) and random source (0 to 1) are arguments, so that tests need neither. */
+export interface Chance {
+  readonly now: number;
+  readonly random: number;
+}
+
+export interface Delay {
+  readonly delayMs: number;
+  /** For the log and the `retry` hook. */
+  readonly reason: string;
+  /** Whether the upstream said when to come back; otherwise the delay is a guess. */
+  readonly told: boolean;
+}
+
+type BackoffConfig = Pick<Config, 'baseRetryDelayMs' | 'rateLimitWaitMs'>;
+
+/** How long to wait before attempt `attempt` + 1. */
+export function delayAfter(
+  answer: FailedAnswer | undefined,
+  attempt: number,
+  chance: Chance,
+  config: BackoffConfig,
+): Delay {
+  const backoff = (reason: string): Delay => {
+    const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * 2 ** (attempt - 1));
+    return { delayMs: Math.round(chance.random * ceilingMs), reason, told: false };
+  };
+  if (answer === undefined) return backoff('connection failed');
+
+  const now = upstreamNow(answer.headers, chance.now);
+  if (answer.status === 429 && answer.text.includes('Too many failed attempts')) {
+    return { delayMs: config.rateLimitWaitMs, reason: 'blocked for failed requests', told: true };
+  }
+  const afterMs = retryAfterMs(answer.headers['retry-after'], now);
+  if (afterMs !== undefined) return { delayMs: afterMs, reason: 'retry-after', told: true };
+  if (answer.status !== 429) return backoff(`status ${answer.status}`);
+
+  const untilReset = exhaustedWindowMs(answer.headers, now);
+  if (untilReset === undefined || untilReset < -RESET_ROUNDING_MS) return backoff('overloaded');
+  const delayMs = untilReset > 0 ? untilReset : untilReset + RESET_ROUNDING_MS;
+  return { delayMs: Math.ceil(delayMs), reason: 'rate limit', told: true };
+}
+
+/** Our clock, or the upstream's where the two differ by more than `Date` can be wrong. */
+function upstreamNow(headers: IncomingHttpHeaders, now: number): number {
+  const date = headers.date === undefined ? Number.NaN : Date.parse(headers.date);
+  return Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : now;
+}
+
+/** `Retry-After` (RFC 9110 §10.2.3), seconds or a date, as milliseconds from `now`. */
+export function retryAfterMs(value: string | undefined, now: number): number | undefined {
+  if (value === undefined) return undefined;
+  const afterMs = /^\s*\d+(\.\d+)?\s*$/.test(value)
+    ? Number(value) * 1_000
+    : Date.parse(value) - now;
+  return afterMs >= 0 && afterMs <= FARTHEST_RESET_MS ? Math.ceil(afterMs) : undefined;
+}
+
+/**
+ * Until the window that refused the request resets; negative when its stamp has passed. Of
+ * several windows with nothing left the latest counts; when both have something left, the refusal
+ * was not theirs.
+ */
+function exhaustedWindowMs(headers: IncomingHttpHeaders, now: number): number | undefined {
+  let latest: number | undefined;
+  for (const kind of ['requests', 'tokens']) {
+    const remaining = single(headers[`x-ratelimit-remaining-${kind}`]);
+    const reset = resetMs(single(headers[`x-ratelimit-reset-${kind}`]), now);
+    const isExhausted = remaining === undefined ? kind === 'requests' : Number(remaining) <= 0;
+    if (isExhausted && reset !== undefined) latest = Math.max(latest ?? reset, reset);
+  }
+  return latest;
+}
+
+/**
+ * `x-ratelimit-reset-*` as milliseconds from `now`: Unix seconds as Venice documents it; Unix
+ * milliseconds and seconds from now have been seen, too.
+ */
+export function resetMs(value: string | undefined, now: number): number | undefined {
+  if (value === undefined || !/^\s*\d+(\.\d+)?\s*$/.test(value)) return undefined;
+  const number = Number(value);
+  let fromNow: number;
+  if (number >= 1e11) fromNow = number - now;
+  else if (number >= 1e9) fromNow = number * 1_000 - now;
+  else fromNow = number * 1_000;
+  return fromNow <= FARTHEST_RESET_MS ? fromNow : undefined;
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}

@@ -1,0 +1,92 @@
+import { types } from 'node:util';
+
+/** An error's status, and the `type` under which OpenAI clients file it. */
+interface ErrorRule {
+  readonly status: number;
+  readonly type: string;
+}
+
+/** Every error that is the proxy's own, by its code. */
+export const PROXY_ERRORS = {
+  invalid_path: { status: 400, type: 'invalid_request_error' },
+  method_not_allowed: { status: 405, type: 'invalid_request_error' },
+  request_timeout: { status: 408, type: 'invalid_request_error' },
+  body_too_large: { status: 413, type: 'invalid_request_error' },
+  internal_error: { status: 500, type: 'server_error' },
+  body_consumed: { status: 500, type: 'server_error' },
+  api_key_unavailable: { status: 500, type: 'server_error' },
+  upstream_unreachable: { status: 502, type: 'server_error' },
+  upstream_disconnected: { status: 502, type: 'server_error' },
+  upstream_invalid: { status: 502, type: 'server_error' },
+  draining: { status: 503, type: 'server_error' },
+  upstream_timeout: { status: 504, type: 'server_error' },
+  loop_detected: { status: 508, type: 'invalid_request_error' },
+} as const satisfies Record<string, ErrorRule>;
+
+export type ProxyErrorCode = keyof typeof PROXY_ERRORS;
+
+/** A failure that is told to the client, in words that are meant for it. */
+export class ProxyError extends Error {
+  override readonly name = 'ProxyError';
+  readonly code: ProxyErrorCode;
+
+  constructor(code: ProxyErrorCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+
+  get status(): number {
+    return PROXY_ERRORS[this.code].status;
+  }
+}
+
+/**
+ * The body of an error as the OpenAI API writes it, and as its SDKs read `message`, `type` and
+ * `code` (https://platform.openai.com/docs/guides/error-codes).
+ */
+export function errorBody(code: ProxyErrorCode, message: string): string {
+  const { type } = PROXY_ERRORS[code];
+  return JSON.stringify({ error: { message, type, param: null, code } });
+}
+
+/** The same as the last event of a stream: the one form that makes every OpenAI SDK raise an error. */
+export function errorEvent(code: ProxyErrorCode, message: string): string {
+  return `data: ${errorBody(code, message)}\n\n`;
+}
+
+/** An error and its causes in one line: for logs, with whatever looks like a key masked. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  let current = error;
+  while (isError(current) && parts.length < 5) {
+    const message = current.message.replace(/\.$/, '');
+    // Our own codes have a field of their own in the log.
+    const code = current instanceof ProxyError ? '' : String(current.code ?? '');
+    const isNews = code !== '' && !message.includes(code);
+    parts.push((message === '' ? current.name : message) + (isNews ? ` (${code})` : ''));
+    // Happy Eyeballs: the reasons for each address stand in here, the message is empty.
+    if (Array.isArray(current.errors)) {
+      parts.push(current.errors.map((each) => describeError(each)).join('; '));
+    }
+    current = current.cause;
+  }
+  if (typeof current === 'string') parts.push(current);
+  else if (current !== undefined && !isError(current))
+    parts.push(Object.prototype.toString.call(current));
+  return redact(parts.join(': '));
+}
+
+/** Not `instanceof`: what an app throws may come from another realm (a test runner's, say). */
+function isError(value: unknown): value is Error & {
+  readonly code?: string | number;
+  readonly errors?: unknown;
+} {
+  return types.isNativeError(value);
+}
+
+/** Masks what stands behind `Bearer` and what has the shape of an API key. */
+export function redact(text: string): string {
+  return text
+    .replace(/\b(Bearer\s+)\S+/gi, '$1***')
+    .replace(/\b(sk|pk|venice)[-_][\w-]{12,}/gi, '***');
+}

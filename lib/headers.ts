@@ -1,0 +1,113 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+
+/** The headers that the proxy adds to answers. */
+export const ANSWER_HEADERS = {
+  /** Upstream calls that were made for this request. */
+  attempts: 'x-venice-proxy-attempts',
+  /** Milliseconds spent waiting between them. */
+  wait: 'x-venice-proxy-wait',
+  /** Parameters taken out of the request, separated by commas. */
+  dropped: 'x-venice-proxy-dropped',
+} as const;
+
+/** What every `Via` pseudonym of this kind of proxy begins with. */
+export const VIA_NAME = 'venice-proxy';
+
+/**
+ * RFC 9110 §7.6.1: these speak of one connection and are never forwarded, in either direction;
+ * nor is what `Connection` names. The proxy ones: §11.7. `Trailer` goes, too (§6.6.2): trailers
+ * are not relayed, and Node throws on a `Trailer` beside a `Content-Length`.
+ */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * Ends here although it is end-to-end: what is made anew for the next connection (`host`,
+ * `content-length`), what http-proxy-middleware cannot take (`expect`), and what would tell the
+ * upstream who the client is (cookies of the app around us, its address).
+ */
+const KEPT_FROM_UPSTREAM: ReadonlySet<string> = new Set([
+  'content-length',
+  'cookie',
+  'expect',
+  'forwarded',
+  'host',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-prefix',
+  'x-forwarded-proto',
+  'x-forwarded-server',
+  'x-real-ip',
+]);
+
+/** The names in a `Connection` header, in lower case. */
+function connectionNames(connection: string | undefined): ReadonlySet<string> {
+  if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return NO_NAMES;
+  return new Set(connection.split(',').map((name) => name.trim().toLowerCase()));
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** What of the client's headers goes upstream; `Via` is appended (RFC 9110 §7.6.3). */
+export function forwardedHeaders(
+  headers: IncomingHttpHeaders,
+  viaPseudonym: string,
+): OutgoingHttpHeaders {
+  const named = connectionNames(headers.connection);
+  const forwarded: OutgoingHttpHeaders = {};
+  for (const name in headers) {
+    if (HOP_BY_HOP.has(name) || KEPT_FROM_UPSTREAM.has(name) || named.has(name)) continue;
+    forwarded[name] = headers[name];
+  }
+  const hop = `1.1 ${viaPseudonym}`;
+  forwarded['via'] = headers.via === undefined ? hop : `${headers.via}, ${hop}`;
+  return forwarded;
+}
+
+/**
+ * The end-to-end headers of an answer as names (spelt as the upstream spelt them) and values, in
+ * their order, several values of one name together.
+ */
+export function endToEndHeaders(rawHeaders: readonly string[]): Map<string, [string, ...string[]]> {
+  const values = new Map<string, [string, ...string[]]>();
+  const spelling = new Map<string, string>();
+  let connection: string | undefined;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    const lower = name.toLowerCase();
+    if (lower === 'connection')
+      connection = connection === undefined ? value : `${connection},${value}`;
+    if (HOP_BY_HOP.has(lower)) continue;
+    const spelt = spelling.get(lower);
+    if (spelt === undefined) {
+      spelling.set(lower, name);
+      values.set(name, [value]);
+    } else {
+      values.get(spelt)?.push(value);
+    }
+  }
+  for (const lower of connectionNames(connection)) {
+    const spelt = spelling.get(lower);
+    if (spelt !== undefined) values.delete(spelt);
+  }
+  return values;
+}
+
+/** A list for a header: what is no visible ASCII, and the comma, percent-encoded. */
+export function headerList(names: readonly string[]): string {
+  return names.map((name) => name.replace(/[^\x21-\x7e]|[,%]/gu, encodeURIComponent)).join(', ');
+}

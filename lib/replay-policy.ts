@@ -1,0 +1,90 @@
+/**
+ * What a repeated call costs, by route (docs.venice.ai, API reference):
+ * `always`: nothing, or tokens at most; `refused-only`: it is billed by the call and not
+ * idempotent, so it is made again only when it certainly did not happen; `never`: money or keys
+ * move, and nobody but the client decides that it may happen again.
+ */
+export type ReplayClass = 'always' | 'refused-only' | 'never';
+
+/** How an attempt failed, as far as the replay depends on it. */
+export type FailureCause =
+  /** No connection: nothing of the request has left. */
+  | 'unsent'
+  /** The upstream had closed a kept connection before it read the request. */
+  | 'stale'
+  /** An answer that says that nothing was done: 429, 503. */
+  | 'refused'
+  /** An answer after which something may have been done: 408, 500, 502, 520 to 524. */
+  | 'failed'
+  /** The connection broke, or what came was no HTTP, after the request had gone out. */
+  | 'lost'
+  /** A 504, or our own patience ran out: the upstream may still be at work. */
+  | 'timeout'
+  /** An answer that would be the same a second time. */
+  | 'final';
+
+interface ReplayRow {
+  readonly methods: readonly string[];
+  readonly route: RegExp;
+  readonly replay: ReplayClass;
+}
+
+/** First match counts. */
+export const REPLAY_TABLE: readonly ReplayRow[] = [
+  { methods: ['GET', 'HEAD', 'OPTIONS'], route: /^/, replay: 'always' },
+  { methods: ['POST'], route: /^\/x402\/top-up$/, replay: 'never' },
+  { methods: ['POST'], route: /^\/crypto\/rpc(\/|$)/, replay: 'never' },
+  { methods: ['POST', 'PATCH', 'DELETE'], route: /^\/api_keys(\/|$)/, replay: 'never' },
+  { methods: ['POST'], route: /\/(quote|retrieve)$/, replay: 'always' },
+  {
+    methods: ['POST'],
+    route: /^\/(chat\/completions|responses|embeddings|augment\/.+)$/,
+    replay: 'always',
+  },
+  // Images, video, audio, voices, and whatever we do not know.
+  { methods: ['POST', 'PUT', 'PATCH', 'DELETE'], route: /^/, replay: 'refused-only' },
+];
+
+export function replayClassOf(method: string, route: string): ReplayClass {
+  const row = REPLAY_TABLE.find((each) => each.methods.includes(method) && each.route.test(route));
+  return row?.replay ?? 'refused-only';
+}
+
+export const REPLAYED: Readonly<Record<FailureCause, Readonly<Record<ReplayClass, boolean>>>> = {
+  unsent: { always: true, 'refused-only': true, never: true },
+  stale: { always: true, 'refused-only': false, never: false },
+  refused: { always: true, 'refused-only': true, never: false },
+  failed: { always: true, 'refused-only': false, never: false },
+  lost: { always: true, 'refused-only': false, never: false },
+  timeout: { always: false, 'refused-only': false, never: false },
+  final: { always: false, 'refused-only': false, never: false },
+};
+
+export function causeOfStatus(status: number): FailureCause {
+  if (status === 429 || status === 503) return 'refused';
+  if (status === 408 || status === 500 || status === 502) return 'failed';
+  if (status >= 520 && status <= 524) return 'failed';
+  return status === 504 ? 'timeout' : 'final';
+}
+
+export interface ReplayQuestion {
+  readonly replayClass: ReplayClass;
+  readonly cause: FailureCause;
+  /** Whether the request can be sent again: its body is held, or none of it has been read. */
+  readonly bodyAtHand: boolean;
+  /** The answer's `x-should-retry`. */
+  readonly shouldRetry: string | undefined;
+}
+
+/** `undefined`: it may be sent again. Otherwise why not, for the log. */
+export function reasonAgainstReplay(question: ReplayQuestion): string | undefined {
+  const { replayClass, cause, bodyAtHand, shouldRetry } = question;
+  if (cause === 'final') return 'the answer is final';
+  if (shouldRetry === 'false') return 'the upstream says x-should-retry: false';
+  if (cause === 'timeout') return 'the upstream may still be at work on it';
+  if (!bodyAtHand) return 'its body streamed through and is gone';
+  if (REPLAYED[cause][replayClass]) return undefined;
+  return replayClass === 'never'
+    ? 'this route is never replayed'
+    : 'it is billed by the call and may have been done';
+}
