@@ -1,0 +1,295 @@
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
+import { ProxyError } from './errors.ts';
+import { endOfLastEvent } from './event-stream.ts';
+import type { Config } from './options.ts';
+import { causeOfStatus } from './replay-policy.ts';
+import type { FailureCause } from './replay-policy.ts';
+import type { Cancellable, RequestContext } from './request-context.ts';
+import { Upload } from './send-body.ts';
+import { StandInAnswer, StandInRequest } from './upstream.ts';
+import type { CallEvents, Upstream } from './upstream.ts';
+import { UpstreamAnswer } from './upstream-answer.ts';
+
+/** So much of an error's body is read before it is decided what becomes of it. */
+const ERROR_BODY_BYTES = 64 * 1024;
+const ERROR_BODY_MS = 2_000;
+/** A first event that is longer is committed before it is whole. */
+const FIRST_EVENT_BYTES = 64 * 1024;
+/** The longest answer that is held whole. */
+const WHOLE_ANSWER_BYTES = 256 * 1024 * 1024;
+
+/** An attempt that brought no answer for the client, or one that may be worth another attempt. */
+export class AttemptFailure extends Error {
+  override readonly name = 'AttemptFailure';
+  readonly kind: FailureCause;
+  /** What the upstream said, where it said something. */
+  readonly answer: UpstreamAnswer | undefined;
+  /** What the client is told when there is no answer. */
+  readonly error: ProxyError;
+
+  constructor(kind: FailureCause, error: ProxyError, answer?: UpstreamAnswer) {
+    super(error.message, { cause: error.cause });
+    this.kind = kind;
+    this.error = error;
+    this.answer = answer;
+  }
+}
+
+/**
+ * One upstream call. It settles with the head of an answer and the first of its body, or with a
+ * failure; from then on the answer speaks for itself, and the attempt only knows how to abort it.
+ */
+export class Attempt implements CallEvents, Cancellable {
+  readonly #context: RequestContext;
+  readonly #config: Config;
+  readonly #onHeard: (status: number) => void;
+  readonly #standIn = new StandInAnswer();
+
+  #request: ClientRequest | undefined;
+  #isConnected = false;
+  #bytesReadBefore = 0;
+  #upload: Upload | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #answer: UpstreamAnswer | undefined;
+  #settle: ((result: UpstreamAnswer | AttemptFailure) => void) | undefined;
+
+  constructor(context: RequestContext, config: Config, onHeard: (status: number) => void) {
+    this.#context = context;
+    this.#config = config;
+    this.#onHeard = onHeard;
+  }
+
+  /**
+   * @param isFresh - on a connection that nobody has used before
+   * @throws AttemptFailure
+   */
+  run(upstream: Upstream, headers: OutgoingHttpHeaders, isFresh: boolean): Promise<UpstreamAnswer> {
+    const { method, upstreamPath } = this.#context;
+    this.#context.busyWith = this;
+    return new Promise((resolve, reject) => {
+      this.#settle = (result) => {
+        this.#settle = undefined;
+        clearTimeout(this.#timer);
+        if (result instanceof UpstreamAnswer) resolve(result);
+        else reject(result);
+      };
+      this.#await(this.#config.connectMs, () => this.#onConnectTimeout());
+      upstream.call(
+        new StandInRequest(method, upstreamPath, headers, this),
+        this.#standIn,
+        isFresh,
+      );
+    });
+  }
+
+  /** The client has left: whatever phase this is in, the upstream call ends here. */
+  cancel(): void {
+    this.#fail('final', new ProxyError('request_timeout', 'The client left.'));
+    this.#answer?.discard();
+  }
+
+  onRequest(request: ClientRequest): void {
+    this.#request = request;
+    const { socket } = request;
+    if (socket === null || request.reusedSocket || !isConnecting(socket)) {
+      this.#bytesReadBefore = socket?.bytesRead ?? 0;
+      this.#isConnected = true;
+    } else {
+      socket.once('encrypted' in socket ? 'secureConnect' : 'connect', () => {
+        this.#isConnected = true;
+        this.#sendBody(request);
+      });
+    }
+  }
+
+  onBodyWanted(request: ClientRequest): void {
+    // A held body leaves together with the head, in one write; a stream is not touched before
+    // there is a connection, so that an attempt without one may be made again.
+    const { body } = this.#context;
+    if (body.kind === 'held') request.end(body.bytes);
+    else if (body.kind === 'none') request.end();
+    if (this.#isConnected) this.#sendBody(request);
+  }
+
+  onResponse(response: IncomingMessage): void {
+    const answer = new UpstreamAnswer(response, this.#config.idleMs, () => {
+      this.#upload?.stop();
+      if (answer.hasEnded) this.#standIn.finish();
+      else this.#standIn.abort();
+    });
+    if (this.#settle === undefined) {
+      answer.discard();
+      return;
+    }
+    this.#answer = answer;
+    this.#onHeard(answer.status);
+    clearTimeout(this.#timer);
+    if (answer.status < 200 || answer.status > 599) {
+      this.#fail(
+        'lost',
+        new ProxyError(
+          'upstream_invalid',
+          `The upstream answered with the impossible status ${answer.status}.`,
+        ),
+      );
+      return;
+    }
+    // Who has answered with an error reads no more.
+    if (answer.status >= 300) this.#upload?.stop();
+    void this.#beginningOf(answer).then(() => this.#judge(answer));
+  }
+
+  onError(error: Error): void {
+    if (this.#answer !== undefined) {
+      this.#answer.fail(error);
+    } else if (!this.#isConnected) {
+      const { host } = this.#config.target;
+      this.#fail(
+        'unsent',
+        new ProxyError('upstream_unreachable', `No connection to ${host} could be made.`, error),
+      );
+    } else if (this.#isStale()) {
+      this.#fail(
+        'stale',
+        new ProxyError(
+          'upstream_disconnected',
+          'The upstream closed a kept connection as the request went out.',
+          error,
+        ),
+      );
+    } else {
+      const isGarbage = 'code' in error && String(error.code).startsWith('HPE_');
+      this.#fail(
+        'lost',
+        isGarbage
+          ? new ProxyError(
+              'upstream_invalid',
+              'The upstream sent an answer that is not HTTP.',
+              error,
+            )
+          : new ProxyError(
+              'upstream_disconnected',
+              'The upstream closed the connection before it answered.',
+              error,
+            ),
+      );
+    }
+  }
+
+  /** How much of an answer must be there before it is decided what becomes of it. */
+  #beginningOf(answer: UpstreamAnswer): Promise<void> {
+    if (answer.status >= 400) {
+      return answer.collectUntil(() => answer.collectedBytes >= ERROR_BODY_BYTES, ERROR_BODY_MS);
+    }
+    if (this.#context.wantsBase64) {
+      return answer.collectUntil(() => answer.collectedBytes > WHOLE_ANSWER_BYTES);
+    }
+    if (!answer.isEventStream || !answer.isPlain) return answer.collectUntil(() => true);
+    let beforeLast = 0;
+    let last = 0;
+    return answer.collectUntil((chunk) => {
+      const isWhole = endOfLastEvent(chunk, beforeLast, last) > 0;
+      beforeLast = chunk.at(-2) ?? last;
+      last = chunk.at(-1) ?? last;
+      return isWhole || answer.collectedBytes > FIRST_EVENT_BYTES;
+    });
+  }
+
+  #judge(answer: UpstreamAnswer): void {
+    if (this.#settle === undefined) return;
+    const cause = answer.status >= 400 ? causeOfStatus(answer.status) : 'final';
+    if (cause !== 'final') {
+      answer.pause();
+      const message = `The upstream answered with status ${answer.status}.`;
+      this.#settle(
+        new AttemptFailure(cause, new ProxyError('upstream_disconnected', message), answer),
+      );
+    } else if (answer.breakReason !== undefined && answer.status < 400) {
+      const kind = answer.breakReason.code === 'upstream_timeout' ? 'timeout' : 'lost';
+      this.#settle(new AttemptFailure(kind, answer.breakReason));
+    } else {
+      this.#settle(answer);
+    }
+  }
+
+  #sendBody(request: ClientRequest): void {
+    if (this.#settle === undefined) return;
+    if (this.#context.body.kind !== 'passthrough') {
+      this.#awaitHead();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#context.bodyIsGone = true;
+    this.#upload = new Upload(this.#context.req, request, this.#config.idleMs, {
+      onSent: () => this.#awaitHead(),
+      onStalled: (side) => this.#onUploadStalled(side),
+    });
+  }
+
+  #awaitHead(): void {
+    if (this.#answer !== undefined) return;
+    const { firstByteMs } = this.#config;
+    this.#await(firstByteMs, () => {
+      this.#fail(
+        'timeout',
+        new ProxyError(
+          'upstream_timeout',
+          `The upstream did not answer within ${seconds(firstByteMs)}.`,
+        ),
+      );
+    });
+  }
+
+  #onConnectTimeout(): void {
+    const { target, connectMs } = this.#config;
+    this.#fail(
+      'unsent',
+      new ProxyError(
+        'upstream_unreachable',
+        `No connection to ${target.host} could be made within ${seconds(connectMs)}.`,
+      ),
+    );
+  }
+
+  #onUploadStalled(side: 'client' | 'upstream'): void {
+    const after = seconds(this.#config.idleMs);
+    this.#fail(
+      'timeout',
+      side === 'client'
+        ? new ProxyError('request_timeout', `Nothing more of the request's body came for ${after}.`)
+        : new ProxyError(
+            'upstream_timeout',
+            `The upstream stopped reading the request for ${after}.`,
+          ),
+    );
+  }
+
+  /** RFC 9112 §9.6: the other side had gone before it saw the request. */
+  #isStale(): boolean {
+    const request = this.#request;
+    return request?.reusedSocket === true && request.socket?.bytesRead === this.#bytesReadBefore;
+  }
+
+  #await(timeoutMs: number, onTimeout: () => void): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(onTimeout, timeoutMs);
+  }
+
+  #fail(kind: FailureCause, error: ProxyError): void {
+    const settle = this.#settle;
+    if (settle === undefined) return;
+    settle(new AttemptFailure(kind, error));
+    this.#upload?.stop();
+    this.#standIn.abort();
+    this.#answer?.discard();
+  }
+}
+
+function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }): boolean {
+  return socket.connecting || socket.secureConnecting === true;
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
+}

@@ -1,0 +1,206 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { ProxyError } from './errors.ts';
+
+/** Takes an answer's body as it comes. */
+export interface AnswerSink {
+  data(chunk: Buffer): void;
+  /** The body is complete. */
+  end(): void;
+  /** The body is not, and nothing more will come. */
+  broken(error: ProxyError): void;
+}
+
+const NOBODY: AnswerSink = { data() {}, end() {}, broken() {} };
+
+/**
+ * The upstream's answer: first a collector, so that an attempt can look at the beginning of the
+ * body, then a source for whoever consumes it. Its listeners are attached in the same tick in
+ * which the head arrives, since an answer can be dead a moment later.
+ */
+export class UpstreamAnswer implements AnswerSink {
+  readonly status: number;
+  readonly statusMessage: string;
+  readonly rawHeaders: readonly string[];
+  readonly headers: IncomingHttpHeaders;
+
+  readonly #response: IncomingMessage;
+  readonly #idleMs: number;
+  readonly #onOver: () => void;
+  #idle: NodeJS.Timeout | undefined;
+  #sink: AnswerSink = this;
+
+  #collected: Buffer[] = [];
+  #collectedBytes = 0;
+  #onProgress: () => void = () => {};
+  #state: 'open' | 'ended' | ProxyError = 'open';
+
+  /**
+   * @param idleMs - the longest silence between two chunks
+   * @param onOver - called once, when the last byte has come or none will
+   */
+  constructor(response: IncomingMessage, idleMs: number, onOver: () => void) {
+    this.status = response.statusCode ?? 0;
+    this.statusMessage = response.statusMessage ?? '';
+    this.rawHeaders = response.rawHeaders;
+    this.headers = response.headers;
+    this.#response = response;
+    this.#idleMs = idleMs;
+    this.#onOver = onOver;
+    this.#watchSilence();
+    response.on('data', (chunk: Buffer) => {
+      this.#idle?.refresh();
+      this.#sink.data(chunk);
+    });
+    response.on('end', () => {
+      // A body that is shorter than its `Content-Length` ends, too, in some versions of Node.
+      if (response.complete) this.#finish('ended');
+      else this.fail(new Error('the body ended early'));
+    });
+    response.on('error', (error) => this.fail(error));
+    response.on('close', () => this.fail(new Error('the connection was closed')));
+  }
+
+  get isEventStream(): boolean {
+    return /^\s*text\/event-stream\s*(;|$)/i.test(this.headers['content-type'] ?? '');
+  }
+
+  get isJson(): boolean {
+    return /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i.test(this.headers['content-type'] ?? '');
+  }
+
+  /** Whether its bytes are what they seem: no `Content-Encoding`. */
+  get isPlain(): boolean {
+    const encoding = this.headers['content-encoding'];
+    return encoding === undefined || encoding.trim().toLowerCase() === 'identity';
+  }
+
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  /** Why the body broke; `undefined` while it has not. */
+  get breakReason(): ProxyError | undefined {
+    return this.#state instanceof ProxyError ? this.#state : undefined;
+  }
+
+  get collectedBytes(): number {
+    return this.#collectedBytes;
+  }
+
+  /** What has come so far and nobody has consumed. */
+  get collected(): readonly Buffer[] {
+    return this.#collected;
+  }
+
+  /** Puts another body in the place of one that has come whole. */
+  replaceBody(bytes: Buffer): void {
+    this.#collected = [bytes];
+    this.#collectedBytes = bytes.length;
+  }
+
+  /** Resolves when `enough` says so after a chunk, when the body is over, or after `limitMs`. */
+  collectUntil(enough: (chunk: Buffer) => boolean, limitMs?: number): Promise<void> {
+    return new Promise((resolve) => {
+      let timer: NodeJS.Timeout | undefined;
+      let seen = 0;
+      const check = (): void => {
+        let isEnough = this.#state !== 'open';
+        for (; seen < this.#collected.length && !isEnough; seen += 1) {
+          const chunk = this.#collected[seen];
+          isEnough = chunk !== undefined && enough(chunk);
+        }
+        if (isEnough) done();
+      };
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#onProgress = () => {};
+        resolve();
+      };
+      if (limitMs !== undefined) timer = setTimeout(done, limitMs);
+      this.#onProgress = check;
+      check();
+    });
+  }
+
+  /** Hands over what was collected, then everything else as it comes. */
+  consume(sink: AnswerSink): void {
+    this.#sink = sink;
+    this.resume();
+    for (const chunk of this.#collected.splice(0)) sink.data(chunk);
+    if (this.#state === 'ended') sink.end();
+    else if (this.#state !== 'open') sink.broken(this.#state);
+  }
+
+  /** Stops reading: time in which the client does not read is no silence of the upstream's. */
+  pause(): void {
+    if (this.#state !== 'open') return;
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    this.#response.pause();
+  }
+
+  resume(): void {
+    if (this.#state !== 'open') return;
+    if (this.#idle === undefined) this.#watchSilence();
+    this.#response.resume();
+  }
+
+  /** Nobody wants the rest. A body that has come whole leaves its connection usable. */
+  discard(): void {
+    this.#sink = NOBODY;
+    this.#collected = [];
+    if (this.#state !== 'open') return;
+    this.#finish(new ProxyError('upstream_disconnected', 'Nobody wanted the rest of the answer.'));
+    this.#response.destroy();
+  }
+
+  /** The connection has failed; without effect when the body is over already. */
+  fail(cause: Error): void {
+    const isGarbage = 'code' in cause && String(cause.code).startsWith('HPE_');
+    this.#finish(
+      isGarbage
+        ? new ProxyError('upstream_invalid', 'The upstream sent an answer that is not HTTP.', cause)
+        : new ProxyError(
+            'upstream_disconnected',
+            'The connection to the upstream broke in the middle of its answer.',
+            cause,
+          ),
+    );
+  }
+
+  // As its own sink it collects.
+  data(chunk: Buffer): void {
+    this.#collected.push(chunk);
+    this.#collectedBytes += chunk.length;
+    this.#onProgress();
+  }
+
+  end(): void {
+    this.#onProgress();
+  }
+
+  broken(): void {
+    this.#onProgress();
+  }
+
+  #watchSilence(): void {
+    this.#idle = setTimeout(() => {
+      this.#finish(
+        new ProxyError(
+          'upstream_timeout',
+          `The upstream fell silent for ${this.#idleMs / 1_000} s in the middle of its answer.`,
+        ),
+      );
+      this.#response.destroy();
+    }, this.#idleMs);
+  }
+
+  #finish(how: 'ended' | ProxyError): void {
+    if (this.#state !== 'open') return;
+    this.#state = how;
+    clearTimeout(this.#idle);
+    this.#onOver();
+    if (how === 'ended') this.#sink.end();
+    else this.#sink.broken(how);
+  }
+}

@@ -1,0 +1,150 @@
+import type {
+  ClientRequest,
+  IncomingMessage,
+  OutgoingHttpHeaders,
+  ServerResponse,
+} from 'node:http';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { createProxyMiddleware } from 'http-proxy-middleware';
+import type { RequestHandler } from 'http-proxy-middleware';
+import type { Config } from './options.ts';
+
+/** What an attempt hears of its upstream call. */
+export interface CallEvents {
+  /** The call has a socket, which may not be connected yet; nothing has been written. */
+  onRequest(request: ClientRequest): void;
+  /** Time to write the body and end the request. */
+  onBodyWanted(request: ClientRequest): void;
+  onResponse(response: IncomingMessage): void;
+  onError(error: Error): void;
+}
+
+/**
+ * Stands in for the client's request in front of http-proxy-middleware. The real one cannot be
+ * used twice: every attempt would leave listeners on it, and a body that was read is gone. These
+ * members are all that http-proxy-middleware 4.2 and httpxy 0.5 touch; a test holds them to it.
+ */
+export class StandInRequest {
+  readonly httpVersion = '1.1';
+  readonly httpVersionMajor = 1;
+  // Writable, so that a reset of the upstream's is not taken for one of the client's; without a
+  // `server`, so that nothing is registered on the app's.
+  readonly socket = { writable: true };
+  readonly method: string;
+  readonly url: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly events: CallEvents;
+
+  constructor(method: string, url: string, headers: OutgoingHttpHeaders, events: CallEvents) {
+    this.method = method;
+    this.url = url;
+    this.headers = headers;
+    this.events = events;
+  }
+
+  on(): this {
+    return this;
+  }
+
+  pipe(destination: ClientRequest): ClientRequest {
+    this.events.onBodyWanted(destination);
+    return destination;
+  }
+}
+
+/**
+ * Stands in for the answer to the client: says that it is none of http-proxy-middleware's business
+ * (`finished`), and tells it when the call is over or to be given up.
+ */
+export class StandInAnswer {
+  readonly headersSent = false;
+  readonly finished = true;
+  destroyed = false;
+  writableFinished = false;
+  #onClose: (() => void)[] = [];
+
+  on(event: string, listener: () => void): this {
+    if (event !== 'close') return this;
+    if (this.destroyed) listener();
+    else this.#onClose.push(listener);
+    return this;
+  }
+
+  destroy(): void {
+    this.#close();
+  }
+
+  /** The call has ended by itself. */
+  finish(): void {
+    this.writableFinished = true;
+    this.#close();
+  }
+
+  /** Destroys the upstream call, in whichever phase it is. */
+  abort(): void {
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    for (const listener of this.#onClose.splice(0)) listener();
+  }
+}
+
+/** Makes upstream calls through http-proxy-middleware: the one place that knows it. */
+export interface Upstream {
+  /** @param fresh - on a connection that nobody has used before */
+  call(request: StandInRequest, answer: StandInAnswer, fresh: boolean): void;
+}
+
+export function createUpstream(config: Config): Upstream {
+  const Agent = config.target.protocol === 'https:' ? HttpsAgent : HttpAgent;
+  const limits = { maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
+  const kept = carrier(config, config.agent ?? new Agent({ ...limits, keepAlive: true }));
+  // On a kept connection a request can cross the upstream's goodbye, and then nobody knows whether
+  // it was read. Where that matters, a handshake is cheaper.
+  const fresh =
+    config.agent === undefined ? carrier(config, new Agent({ ...limits, keepAlive: false })) : kept;
+
+  return {
+    call(request, answer, isFresh) {
+      const carry = isFresh ? fresh : kept;
+      const next = (error?: unknown): void => {
+        request.events.onError(error instanceof Error ? error : new Error('the call was not made'));
+      };
+      // The stand-ins are neither an IncomingMessage nor a ServerResponse, on purpose. That they are
+      // enough of one is what the contract test is for: types cannot tell.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      const [req, res] = [request, answer] as unknown as [IncomingMessage, ServerResponse];
+      carry(req, res, next).catch(next);
+    },
+  };
+}
+
+function eventsOf(request: unknown): CallEvents {
+  if (request instanceof StandInRequest) return request.events;
+  throw new TypeError('http-proxy-middleware speaks of a request that is not ours');
+}
+
+function carrier(config: Config, agent: HttpAgent): RequestHandler {
+  return createProxyMiddleware({
+    target: config.target.origin,
+    changeOrigin: true,
+    selfHandleResponse: true,
+    // The default ones write to the real answer.
+    ejectPlugins: true,
+    agent,
+    plugins: [
+      (server) => {
+        server.on('proxyReq', (call, request) => eventsOf(request).onRequest(call));
+        server.on('proxyRes', (response, request) => eventsOf(request).onResponse(response));
+        server.on('error', (error, request) => {
+          if (request !== undefined) eventsOf(request).onError(error);
+        });
+        server.on('econnreset', (error, request) => eventsOf(request).onError(error));
+      },
+    ],
+  });
+}
