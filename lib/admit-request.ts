@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto';
+import type { RequestHandler } from 'express';
+import { ProxyError } from './errors.ts';
+import { VIA_NAME } from './headers.ts';
+import { step } from './request-context.ts';
+
+/** So many proxies of this kind in a row are a loop, whatever their pseudonyms. */
+const MOST_HOPS = 10;
+
+// TRACE would show the client the headers of the upstream call, and so a key that is not its own.
+const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'POST',
+  'PUT',
+  'DELETE',
+  'PATCH',
+  'OPTIONS',
+  'HEAD',
+]);
+
+/** A name for this router in `Via` (RFC 9110 §7.6.3), by which it knows its own requests again. */
+export function createPseudonym(): string {
+  return `${VIA_NAME}-${randomBytes(6).toString('hex')}`;
+}
+
+/** Whether a request has been here before, by its `Via`. */
+export function isLoop(via: string | undefined, pseudonym: string): boolean {
+  if (via === undefined) return false;
+  const hops = via.split(',').map((hop) => hop.trim().split(/\s+/)[1] ?? '');
+  return (
+    hops.includes(pseudonym) || hops.filter((hop) => hop.startsWith(VIA_NAME)).length >= MOST_HOPS
+  );
+}
+
+/** Refuses methods that Venice does not have, and requests that come back round. */
+export function admitRequest(pseudonym: string): RequestHandler {
+  return step('admitRequest', ({ req, res }) => {
+    if (!METHODS.has(req.method)) {
+      res.setHeader('Allow', [...METHODS].join(', '));
+      throw new ProxyError('method_not_allowed', `${req.method} is not served here.`);
+    }
+    if (isLoop(req.headers.via, pseudonym)) {
+      throw new ProxyError(
+        'loop_detected',
+        'This request has come back to the proxy that sent it: the target leads to the proxy itself.',
+      );
+    }
+  });
+}

@@ -1,0 +1,77 @@
+import type { ErrorRequestHandler, Response } from 'express';
+import { createLog } from './debug.ts';
+import { ProxyError, describeError, errorBody } from './errors.ts';
+import { noteAttempts } from './relay-answer.ts';
+import { contextOf } from './request-context.ts';
+import type { RequestContext } from './request-context.ts';
+
+const log = createLog('answer-error');
+
+/** So long a client that is still sending gets to finish and read its answer. */
+const LINGER_MS = 1_000;
+
+/** Last in the list: what a step threw becomes an answer in OpenAI's shape. */
+// Express knows error middlewares by their four parameters.
+export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
+  const context = contextOf(res);
+  if (context === undefined) {
+    next(error);
+    return;
+  }
+  if (context.left) return;
+  const shown = asProxyError(error);
+  log('answered with an error', {
+    id: context.id,
+    status: shown.status,
+    code: shown.code,
+    cause: describeError(error),
+    stack: error instanceof ProxyError ? undefined : stackOf(error),
+  });
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  context.outcome = 'refused';
+  context.code = shown.code;
+  send(context, res, shown);
+};
+
+function asProxyError(error: unknown): ProxyError {
+  return error instanceof ProxyError
+    ? error
+    : new ProxyError('internal_error', 'The proxy failed; its log tells more.', error);
+}
+
+function send(context: RequestContext, res: Response, { code, status, message }: ProxyError): void {
+  const body = Buffer.from(errorBody(code, message));
+  res.statusCode = status;
+  res.setHeader('content-type', 'application/json; charset=utf-8');
+  res.setHeader('content-length', String(body.length));
+  noteAttempts(context);
+  // We have tried what may be tried; a retry by the client's SDK would pay for it once more.
+  if (context.attempts > 0) res.setHeader('x-should-retry', 'false');
+  if (code === 'draining') {
+    res.setHeader('connection', 'close');
+    res.setHeader('retry-after', '1');
+  }
+  const { req } = context;
+  if (req.readableEnded || context.body.kind === 'none') {
+    res.end(body);
+    return;
+  }
+  // A connection that is closed while the client still sends is reset, and the answer may be lost
+  // with it: it goes out whole now, the connection a little later.
+  res.setHeader('connection', 'close');
+  res.write(body);
+  const end = (): void => {
+    clearTimeout(timer);
+    req.off('end', end).off('close', end);
+    res.end();
+  };
+  const timer = setTimeout(end, LINGER_MS);
+  req.on('end', end).on('close', end).resume();
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack?.split('\n').slice(1, 4).join(' ').trim() : undefined;
+}

@@ -1,0 +1,107 @@
+import type { Request, RequestHandler } from 'express';
+import { ProxyError } from './errors.ts';
+import type { Config } from './options.ts';
+import { step } from './request-context.ts';
+import type { RequestContext } from './request-context.ts';
+
+/** The client's body, as the attempts can use it. */
+export type CapturedBody =
+  | { readonly kind: 'none' }
+  /** Held whole: can be rewritten and sent any number of times. */
+  | {
+      readonly kind: 'held';
+      readonly bytes: Buffer;
+      /** Nobody has decoded it: its `Content-Encoding` still holds, and it cannot be rewritten. */
+      readonly isEncoded: boolean;
+    }
+  /** Streams through unread, once. */
+  | { readonly kind: 'passthrough' };
+
+const PASSTHROUGH: CapturedBody = { kind: 'passthrough' };
+
+const JSON_TYPE = /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i;
+
+/** Holds JSON up to `bodyLimit`; leaves every other body in its stream. */
+export function captureBody(config: Config): RequestHandler {
+  return step('captureBody', (context) => {
+    const { req } = context;
+    const isStillJson = !req.readableEnded && JSON_TYPE.test(req.headers['content-type'] ?? '');
+    if (hasBody(req) && isStillJson) return hold(context, config.bodyLimitBytes);
+    if (hasBody(req)) {
+      context.body = req.readableEnded ? bodyFromParser(req, config.bodyLimitBytes) : PASSTHROUGH;
+    }
+    return undefined;
+  });
+}
+
+/** RFC 9112 §6.3: a request has a body when a header field says so. */
+function hasBody({ headers }: Request): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** A body parser of the app was here first (`express.json()`, say): what it made is what we have. */
+function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
+  const parsed: unknown = req.body;
+  let bytes: Buffer | undefined;
+  if (Buffer.isBuffer(parsed)) bytes = parsed;
+  else if (typeof parsed === 'string') bytes = Buffer.from(parsed);
+  else if (parsed !== undefined && JSON_TYPE.test(req.headers['content-type'] ?? '')) {
+    bytes = Buffer.from(JSON.stringify(parsed));
+  }
+  if (bytes === undefined) {
+    throw new ProxyError(
+      'body_consumed',
+      'A body parser in front of the proxy has read this request and left nothing to forward. ' +
+        'Mount the proxy before it.',
+    );
+  }
+  if (bytes.length > limitBytes) throw tooLarge(limitBytes);
+  return { kind: 'held', bytes, isEncoded: false };
+}
+
+async function hold(context: RequestContext, limitBytes: number): Promise<void> {
+  const bytes = await collect(context, limitBytes);
+  const encoding = context.req.headers['content-encoding'] ?? 'identity';
+  context.body = { kind: 'held', bytes, isEncoded: encoding !== 'identity' };
+}
+
+function collect(context: RequestContext, limitBytes: number): Promise<Buffer> {
+  const { req } = context;
+  if (Number(req.headers['content-length'] ?? 0) > limitBytes) {
+    return Promise.reject(tooLarge(limitBytes));
+  }
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const finish = (): void => {
+      req.off('data', onData).off('end', onEnd).off('error', onError);
+      context.busyWith = undefined;
+    };
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size <= limitBytes) return;
+      finish();
+      reject(tooLarge(limitBytes));
+    };
+    const onEnd = (): void => {
+      finish();
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+    };
+    const onError = (error: Error): void => {
+      finish();
+      reject(error);
+    };
+    context.busyWith = {
+      cancel: () => onError(new Error('the client left while it sent its body')),
+    };
+    req.on('data', onData).on('end', onEnd).on('error', onError);
+  });
+}
+
+function tooLarge(limitBytes: number): ProxyError {
+  return new ProxyError(
+    'body_too_large',
+    `The request body is longer than ${limitBytes} bytes, the limit of this proxy.`,
+  );
+}

@@ -1,0 +1,62 @@
+import { Router } from 'express';
+import { admitRequest, createPseudonym } from './admit-request.ts';
+import { answerError } from './answer-error.ts';
+import { captureBody } from './capture-body.ts';
+import { confinePath } from './confine-path.ts';
+import { forward } from './forward.ts';
+import { resolveOptions } from './options.ts';
+import type { VeniceProxyOptions } from './options.ts';
+import { ProxyState } from './proxy-state.ts';
+import type { VeniceProxy } from './proxy-state.ts';
+import { relayAnswer } from './relay-answer.ts';
+import { openContext } from './request-context.ts';
+import { rewriteBody } from './rewrite-body.ts';
+import { createUpstream } from './upstream.ts';
+
+/**
+ * An Express router that forwards what stands behind its mount path to the Venice API: with
+ * retries, with waits for rate limits, without the parameters that Venice refuses, and with
+ * streams that never end as if they were complete when they are not.
+ *
+ * @example
+ * ```ts
+ * app.use('/api/v1', createVeniceProxy());
+ * ```
+ *
+ * It reads no environment (see `optionsFromEnv`), and makes no upstream call that no client asked
+ * for. Errors of its own are answered in OpenAI's shape and never reach the app's error handler.
+ *
+ * @param options - all optional; checked here, once
+ * @throws TypeError that names the option, its value and what is allowed
+ */
+export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy {
+  const config = resolveOptions(options);
+  const state = new ProxyState();
+  const pseudonym = createPseudonym();
+  const router = Router();
+
+  router.use(
+    openContext(config, state),
+    admitRequest(pseudonym),
+    confinePath(config),
+    captureBody(config),
+    rewriteBody(config),
+    forward(config, state, createUpstream(config), pseudonym),
+    relayAnswer,
+  );
+  router.use(answerError);
+
+  return withState(router, config.target.href, state);
+}
+
+function withState(router: Router, target: string, state: ProxyState): VeniceProxy {
+  // `defineProperties` has no type for what it adds.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return Object.defineProperties(router, {
+    target: { value: target, enumerable: true },
+    inFlight: { get: () => state.inFlight, enumerable: true },
+    lastHeard: { get: () => state.lastHeard, enumerable: true },
+    draining: { get: () => state.draining, enumerable: true },
+    drain: { value: () => state.drain() },
+  }) as VeniceProxy;
+}

@@ -1,0 +1,207 @@
+import type { RequestHandler, Response } from 'express';
+import { createLog } from './debug.ts';
+import { describeError, errorEvent } from './errors.ts';
+import type { ProxyError } from './errors.ts';
+import { EventAligner } from './event-stream.ts';
+import { ANSWER_HEADERS, endToEndHeaders, headerList } from './headers.ts';
+import { contextOf } from './request-context.ts';
+import type { RequestContext } from './request-context.ts';
+import type { AnswerSink, UpstreamAnswer } from './upstream-answer.ts';
+
+const log = createLog('relay-answer');
+
+/** Gives the client the answer: its head with our notes, its body as it comes, its true end. */
+export const relayAnswer: RequestHandler = (_req, res, next) => {
+  const context = contextOf(res);
+  const answer = context?.answer;
+  // Without an answer the client has left, and nobody waits for anything.
+  if (context === undefined || answer === undefined) return;
+  try {
+    writeHead(context, answer);
+  } catch (error) {
+    answer.discard();
+    next(error);
+    return;
+  }
+  if (hasNoBody(context.method, answer.status)) {
+    res.end();
+    answer.discard();
+  } else {
+    const isReadable = answer.isEventStream && answer.isPlain;
+    const relay = isReadable ? new EventRelay(context, answer) : new Relay(context, answer);
+    // What is there already leaves in one write: of a short answer everything.
+    res.cork();
+    answer.consume(relay);
+    res.uncork();
+  }
+};
+
+/** RFC 9110 §6.4.1. */
+function hasNoBody(method: string, status: number): boolean {
+  return method === 'HEAD' || status === 204 || status === 304;
+}
+
+function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
+  const { res, req } = context;
+  res.statusCode = answer.status;
+  // A control byte in it would make Node throw; the phrase means nothing (RFC 9112 §4).
+  if (/^[\t\x20-\x7e\x80-\xff]*$/.test(answer.statusMessage)) {
+    res.statusMessage = answer.statusMessage;
+  }
+  // Header by header: middlewares of the app that hook `writeHead` do not all understand a list.
+  for (const [name, values] of endToEndHeaders(answer.rawHeaders)) {
+    setHeader(res, name, values.length === 1 ? values[0] : values);
+  }
+  if (context.wantsBase64) describeConverted(res, answer);
+  if (answer.isEventStream) describeEvents(res);
+  // The rest of a body that nobody reads may be endless.
+  if (context.body.kind === 'passthrough' && !req.readableEnded)
+    setHeader(res, 'connection', 'close');
+  addNotes(context, answer);
+}
+
+function setHeader(res: Response, name: string, value: string | string[]): void {
+  try {
+    res.setHeader(name, value);
+  } catch (error) {
+    log('a header of the answer was left out', { name, cause: describeError(error) });
+  }
+}
+
+function describeConverted(res: Response, answer: UpstreamAnswer): void {
+  for (const name of ['content-encoding', 'etag', 'content-md5', 'digest', 'content-digest']) {
+    res.removeHeader(name);
+  }
+  setHeader(res, 'content-length', String(answer.collectedBytes));
+}
+
+function describeEvents(res: Response): void {
+  // An error event may have to be added at the end.
+  res.removeHeader('content-length');
+  // `no-transform` (RFC 9111 §5.2.2.6) keeps compressing middlewares and proxies from holding
+  // events back; nginx wants to be told in its own words.
+  const control = res.getHeader('cache-control');
+  const said = control === undefined ? '' : String(control);
+  if (!/\bno-transform\b/i.test(said)) {
+    setHeader(res, 'cache-control', said === '' ? 'no-transform' : `${said}, no-transform`);
+  }
+  setHeader(res, 'x-accel-buffering', 'no');
+}
+
+function addNotes(context: RequestContext, answer: UpstreamAnswer): void {
+  const { res, givenUp } = context;
+  noteAttempts(context);
+  if (givenUp === undefined) return;
+  const { retryAfterMs, isFinal } = givenUp;
+  if (retryAfterMs !== undefined && answer.headers['retry-after'] === undefined) {
+    setHeader(res, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+  }
+  if (isFinal && answer.headers['x-should-retry'] === undefined) {
+    setHeader(res, 'x-should-retry', 'false');
+  }
+}
+
+/** What the proxy did, on every answer: the upstream's and our own. */
+export function noteAttempts(context: RequestContext): void {
+  const { res } = context;
+  setHeader(res, ANSWER_HEADERS.attempts, String(context.attempts));
+  setHeader(res, ANSWER_HEADERS.wait, String(context.waitedMs));
+  if (context.dropped.length > 0) {
+    setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
+  }
+}
+
+/** Any body but events: byte for byte, under back-pressure. */
+class Relay implements AnswerSink {
+  protected readonly context: RequestContext;
+  protected readonly res: Response;
+  readonly #answer: UpstreamAnswer;
+
+  constructor(context: RequestContext, answer: UpstreamAnswer) {
+    this.context = context;
+    this.res = context.res;
+    this.#answer = answer;
+    this.res.on('drain', () => answer.resume());
+  }
+
+  data(chunk: Buffer): void {
+    this.write(chunk);
+  }
+
+  end(): void {
+    this.res.end();
+  }
+
+  broken(error: ProxyError): void {
+    this.noteBreak(error);
+    breakConnection(this.res);
+  }
+
+  protected write(chunk: Buffer): void {
+    this.context.firstByteAt ??= performance.now();
+    if (!this.res.write(chunk)) this.#answer.pause();
+  }
+
+  protected noteBreak(error: ProxyError): void {
+    const { context } = this;
+    context.outcome = 'broken';
+    context.code = error.code;
+    log('the answer broke', {
+      id: context.id,
+      model: context.model,
+      code: error.code,
+      cause: describeError(error),
+    });
+  }
+}
+
+/** Events leave whole, so that a stream that breaks can still end with an event that says so. */
+class EventRelay extends Relay {
+  readonly #aligner = new EventAligner();
+
+  override data(chunk: Buffer): void {
+    const whole = this.#aligner.push(chunk);
+    if (whole !== undefined) this.write(whole);
+  }
+
+  override end(): void {
+    const tail = this.#aligner.tail();
+    if (tail.length > 0) this.write(tail);
+    super.end();
+  }
+
+  override broken(error: ProxyError): void {
+    if (this.#aligner.midEvent) {
+      super.broken(error);
+      return;
+    }
+    this.noteBreak(error);
+    this.context.firstByteAt ??= performance.now();
+    // Only when the event has gone out may the connection go, and it must: an orderly end would
+    // look like that of a whole answer.
+    this.res.write(errorEvent(error.code, error.message), () => breakConnection(this.res));
+  }
+}
+
+/**
+ * Ends the connection so that no client can take the answer for a complete one. A missing last
+ * chunk or byte shows it; where the end of the connection *is* the end of the body (RFC 9112
+ * §6.3), only a reset does.
+ */
+function breakConnection(res: Response): void {
+  const { socket } = res;
+  const endIsClose = !res.chunkedEncoding && !res.hasHeader('content-length');
+  if (!endIsClose || socket === null) {
+    res.destroy();
+    return;
+  }
+  // Inside a write callback libuv is not done with the write yet.
+  setImmediate(() => {
+    try {
+      socket.resetAndDestroy();
+    } catch {
+      // TLS sockets have no reset; without `close_notify` their end shows by itself.
+      res.destroy();
+    }
+  });
+}

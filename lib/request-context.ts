@@ -1,0 +1,170 @@
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { CapturedBody } from './capture-body.ts';
+import { ProxyError } from './errors.ts';
+import { callHook } from './hooks.ts';
+import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
+import type { Config } from './options.ts';
+import type { ProxyState } from './proxy-state.ts';
+import type { ReplayClass } from './replay-policy.ts';
+import { logRequest } from './request-log.ts';
+import type { UpstreamAnswer } from './upstream-answer.ts';
+
+/** Whatever a request is busy with and must drop at once when its client leaves. */
+export interface Cancellable {
+  cancel(): void;
+}
+
+/** What a failed request's last answer says beside what the upstream wrote. */
+export interface GivenUp {
+  /** Milliseconds after which the same request may succeed, where the upstream said so. */
+  readonly retryAfterMs: number | undefined;
+  /** Whether the client's SDK should leave it at that: we tried already, or trying costs money. */
+  readonly isFinal: boolean;
+}
+
+/** One request on its way through the proxy: each step reads it and adds its part. */
+export class RequestContext implements RequestInfo {
+  readonly id: string;
+  readonly req: Request;
+  readonly res: Response;
+  readonly startedAt = performance.now();
+
+  path = '';
+  upstreamPath = '';
+  route = '';
+  replayClass: ReplayClass = 'refused-only';
+  body: CapturedBody = { kind: 'none' };
+  /** Some of a body that streams through has been read: it cannot be sent again. */
+  bodyIsGone = false;
+  model: string | undefined;
+  stream = false;
+  dropped: readonly string[] = [];
+  /** The client wants base64 and the upstream is asked for floats. */
+  wantsBase64 = false;
+
+  attempts = 0;
+  waitedMs = 0;
+  answer: UpstreamAnswer | undefined;
+  givenUp: GivenUp | undefined;
+
+  firstByteAt: number | undefined;
+  outcome: Outcome | undefined;
+  code: string | undefined;
+
+  /** The client has gone: nothing may be begun for it any more. */
+  left = false;
+  // A plain reference, no AbortSignal: a listener on a signal for each request makes so much work
+  // for the garbage collector that the slowest percent of requests takes four times as long.
+  busyWith: Cancellable | undefined;
+
+  constructor(id: string, req: Request, res: Response) {
+    this.id = id;
+    this.req = req;
+    this.res = res;
+  }
+
+  get method(): string {
+    return this.req.method;
+  }
+
+  /** Waits for `delayMs`, or until the client leaves; tells which. */
+  wait(delayMs: number): Promise<'waited' | 'left'> {
+    if (this.left) return Promise.resolve('left');
+    const begunAt = performance.now();
+    return new Promise((resolve) => {
+      const end = (how: 'waited' | 'left'): void => {
+        clearTimeout(timer);
+        this.busyWith = undefined;
+        this.waitedMs += Math.round(performance.now() - begunAt);
+        resolve(how);
+      };
+      const timer = setTimeout(end, delayMs, 'waited');
+      this.busyWith = { cancel: () => end('left') };
+    });
+  }
+
+  /** The client's side is closed, in whichever way. */
+  close(config: Config): void {
+    if (!this.res.writableFinished) {
+      this.left = true;
+      this.outcome ??= 'client_left';
+    }
+    this.busyWith?.cancel();
+    const event = this.#answerEvent();
+    logRequest(event);
+    callHook(config.on.answer, event);
+  }
+
+  #answerEvent(): AnswerEvent {
+    const since = (at: number): number => Math.round(at - this.startedAt);
+    return {
+      request: this.info(),
+      status: this.res.headersSent ? this.res.statusCode : undefined,
+      outcome: this.outcome ?? 'answered',
+      code: this.code,
+      attempts: this.attempts,
+      waitedMs: this.waitedMs,
+      firstByteMs: this.firstByteAt === undefined ? undefined : since(this.firstByteAt),
+      totalMs: since(performance.now()),
+      dropped: this.dropped,
+    };
+  }
+
+  /** What hooks may see of it: no bodies, no headers. */
+  info(): RequestInfo {
+    const { id, method, path, model, stream } = this;
+    return { id, method, path, model, stream };
+  }
+}
+
+const CONTEXT = Symbol('venice-proxy request');
+
+interface ContextCarrier {
+  [CONTEXT]?: RequestContext;
+}
+
+/** First in the list: gives the request its context and hears of the client's departure. */
+export function openContext(config: Config, state: ProxyState): RequestHandler {
+  return function openRequestContext(req, res, next): void {
+    const context = new RequestContext(state.nextRequestId(), req, res);
+    (res as Response & ContextCarrier)[CONTEXT] = context;
+    state.enter();
+    res.once('close', () => {
+      state.leave();
+      context.close(config);
+    });
+    if (state.draining) {
+      next(new ProxyError('draining', 'This server is shutting down and takes no new requests.'));
+    } else {
+      next();
+    }
+  };
+}
+
+export function contextOf(res: Response): RequestContext | undefined {
+  return (res as Response & ContextCarrier)[CONTEXT];
+}
+
+/** Makes an Express middleware of a step; what it throws goes to `answerError`, on Express 4, too. */
+export function step(
+  name: string,
+  run: (context: RequestContext) => void | Promise<void>,
+): RequestHandler {
+  const middleware = (_req: Request, res: Response, next: NextFunction): void => {
+    const context = contextOf(res);
+    if (context === undefined) {
+      next(new Error(`${name} runs behind openContext only`));
+      return;
+    }
+    let running: ReturnType<typeof run>;
+    try {
+      running = run(context);
+    } catch (error) {
+      next(error);
+      return;
+    }
+    if (running === undefined) next();
+    else running.then(() => next(), next);
+  };
+  return Object.defineProperty(middleware, 'name', { value: name });
+}

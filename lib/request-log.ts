@@ -1,0 +1,22 @@
+import { createLog } from './debug.ts';
+import type { AnswerEvent } from './hooks.ts';
+
+const log = createLog('request-log');
+
+/** One line a request, when it has ended. */
+export function logRequest(event: AnswerEvent): void {
+  if (!log.isOn()) return;
+  const { request } = event;
+  log(`${request.method} ${request.path}`, {
+    id: request.id,
+    model: request.model,
+    status: event.status,
+    outcome: event.outcome,
+    code: event.code,
+    attempts: event.attempts,
+    waitedMs: event.waitedMs,
+    firstByteMs: event.firstByteMs,
+    totalMs: event.totalMs,
+    dropped: event.dropped.length === 0 ? undefined : event.dropped.join(','),
+  });
+}
