@@ -88,8 +88,8 @@ export class RequestContext implements RequestInfo {
     if (!this.res.writableFinished) {
       this.left = true;
       this.outcome ??= 'client_left';
+      this.busyWith?.cancel();
     }
-    this.busyWith?.cancel();
     const event = this.#answerEvent();
     logRequest(event);
     callHook(config.on.answer, event);

@@ -57,7 +57,10 @@ export class UpstreamAnswer implements AnswerSink {
       else this.fail(new Error('the body ended early'));
     });
     response.on('error', (error) => this.fail(error));
-    response.on('close', () => this.fail(new Error('the connection was closed')));
+    response.on('close', () => {
+      // Every answer closes; only one that is not over yet has failed, and an error is not cheap.
+      if (this.#state === 'open') this.fail(new Error('the connection was closed'));
+    });
   }
 
   get isEventStream(): boolean {
@@ -156,6 +159,7 @@ export class UpstreamAnswer implements AnswerSink {
 
   /** The connection has failed; without effect when the body is over already. */
   fail(cause: Error): void {
+    if (this.#state !== 'open') return;
     const isGarbage = 'code' in cause && String(cause.code).startsWith('HPE_');
     this.#finish(
       isGarbage
