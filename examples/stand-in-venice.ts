@@ -2,17 +2,8 @@ import { parseArgs } from 'node:util';
 import { createStandInVenice } from './stand-in-venice/server.ts';
 
 export { createStandInVenice } from './stand-in-venice/server.ts';
-export type { Delivery, Fault, ServiceFault } from './stand-in-venice/fault.ts';
-export type {
-  Coding,
-  FailureLimit,
-  RateLimit,
-  RecordedCall,
-  StandInChanges,
-  StandInOptions,
-  StandInVenice,
-  UnknownFieldShape,
-} from './stand-in-venice/types.ts';
+export type { Fault } from './stand-in-venice/fault.ts';
+export type { RecordedCall, StandInOptions, StandInVenice } from './stand-in-venice/types.ts';
 
 // Also a program: `node dist/examples/stand-in-venice.js --port 9100`. A module that is run by
 // jest knows no file name of its own.

@@ -1,0 +1,217 @@
+import net from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { closeAfterTest } from './scene.ts';
+
+/** One connection, driven byte by byte from either end. */
+export class Line {
+  readonly socket: Socket;
+  /** How the other side ended it: in order (FIN), or by a reset. */
+  readonly ended: Promise<'fin' | 'reset'>;
+  #received: Buffer[] = [];
+  #bytes = 0;
+  #isOver = false;
+  #onNews: () => void = () => {};
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.ended = new Promise((resolve) => {
+      const over = (how: 'fin' | 'reset'): void => {
+        this.#isOver = true;
+        resolve(how);
+        this.#onNews();
+      };
+      socket.on('end', () => over('fin')).on('error', () => over('reset'));
+      // Closed from this side: nothing more comes, either.
+      socket.on('close', () => over('fin'));
+    });
+    socket.on('data', (chunk: Buffer) => {
+      this.#received.push(chunk);
+      this.#bytes += chunk.length;
+      this.#onNews();
+    });
+  }
+
+  get received(): Buffer {
+    if (this.#received.length > 1) this.#received = [Buffer.concat(this.#received)];
+    return this.#received[0] ?? Buffer.alloc(0);
+  }
+
+  get bytesReceived(): number {
+    return this.#bytes;
+  }
+
+  get text(): string {
+    return this.received.toString('latin1');
+  }
+
+  /** Resolves when the system has taken the bytes. */
+  write(bytes: string | Buffer): Promise<void> {
+    return new Promise((resolve) => {
+      this.socket.write(bytes, () => resolve());
+    });
+  }
+
+  /** An HTTP chunk: as long as the text, so that it arrives as one piece. */
+  chunk(bytes: string | Buffer): Promise<void> {
+    return this.write(chunk(bytes));
+  }
+
+  /** Resolves with all that has come as soon as `text` is in it. */
+  async until(text: string): Promise<string> {
+    await this.when(() => this.text.includes(text));
+    if (!this.text.includes(text)) {
+      throw new Error(`The connection ended before ${JSON.stringify(text)} came: ${this.text}`);
+    }
+    return this.text;
+  }
+
+  /** Resolves when `isTrue`, asked after each piece that comes, or when the connection is over. */
+  when(isTrue: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onNews = () => {
+        if (!isTrue() && !this.#isOver) return;
+        this.#onNews = () => {};
+        resolve();
+      };
+      this.#onNews();
+    });
+  }
+
+  fin(): void {
+    this.socket.end();
+  }
+
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+}
+
+export function chunk(bytes: string | Buffer): Buffer {
+  const body = Buffer.from(bytes);
+  return Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n')]);
+}
+
+export const LAST_CHUNK = '0\r\n\r\n';
+
+/** A head that announces chunks. */
+export function chunkedHead(contentType: string, ...headers: string[]): string {
+  return head(`Content-Type: ${contentType}`, 'Transfer-Encoding: chunked', ...headers);
+}
+
+export function head(...headers: string[]): string {
+  return ['HTTP/1.1 200 OK', ...headers, '', ''].join('\r\n');
+}
+
+/** Connects to `http://127.0.0.1:port`; closed after the test. */
+export function dial(origin: string): Promise<Line> {
+  const { hostname, port } = new URL(origin);
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: hostname, port: Number(port), noDelay: true });
+    closeAfterTest(() => socket.destroy());
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(new Line(socket));
+    });
+  });
+}
+
+export interface WireServer {
+  readonly origin: string;
+  /** The connections so far, in order. */
+  readonly lines: readonly Line[];
+  /** The next connection that nobody has asked for yet, when it comes. */
+  next(): Promise<Line>;
+}
+
+/** A server that does nothing by itself: each connection waits to be driven. Closed after the test. */
+export async function listenOnWire(): Promise<WireServer> {
+  const lines: Line[] = [];
+  let asked = 0;
+  let waiting: (() => void)[] = [];
+  const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    lines.push(new Line(socket));
+    const awake = waiting;
+    waiting = [];
+    for (const resolve of awake) resolve();
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  closeAfterTest(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        for (const { socket } of lines) socket.destroy();
+      }),
+  );
+  const { port } = server.address() as AddressInfo;
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    lines,
+    async next() {
+      const place = asked;
+      asked += 1;
+      for (;;) {
+        const line = lines[place];
+        if (line !== undefined) return line;
+        // oxlint-disable-next-line no-await-in-loop -- each waits for one more connection
+        await new Promise<void>((resolve) => {
+          waiting.push(resolve);
+        });
+      }
+    },
+  };
+}
+
+export interface WireAnswer {
+  readonly status: number;
+  /** Names as they were spelt, in their order. */
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Buffer;
+  /** Whether the body ended as its framing says; `undefined` where only the connection shows it. */
+  readonly complete: boolean | undefined;
+  /** What came behind it. */
+  readonly rest: Buffer;
+}
+
+/** Reads the first answer in some bytes, however far they go; interim answers are skipped. */
+export function parseAnswer(bytes: Buffer): WireAnswer {
+  const headEnd = bytes.indexOf('\r\n\r\n');
+  if (headEnd === -1) throw new Error(`There is no whole head: ${bytes.toString('latin1')}`);
+  const [statusLine = '', ...lines] = bytes.toString('latin1', 0, headEnd).split('\r\n');
+  const status = Number(statusLine.split(' ')[1]);
+  const after = bytes.subarray(headEnd + 4);
+  if (status < 200) return parseAnswer(after);
+  const headers = lines.map((line) => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1).trim()] as const;
+  });
+  const valueOf = (name: string): string | undefined =>
+    headers.find(([each]) => each.toLowerCase() === name)?.[1];
+  if (valueOf('transfer-encoding') === 'chunked') return { status, headers, ...dechunk(after) };
+  const length = valueOf('content-length');
+  if (length === undefined) {
+    return { status, headers, body: after, complete: undefined, rest: Buffer.alloc(0) };
+  }
+  const body = after.subarray(0, Number(length));
+  const complete = body.length === Number(length);
+  return { status, headers, body, complete, rest: after.subarray(body.length) };
+}
+
+function dechunk(bytes: Buffer): Pick<WireAnswer, 'body' | 'complete' | 'rest'> {
+  const pieces: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const lineEnd = bytes.indexOf('\r\n', at);
+    const size = lineEnd === -1 ? Number.NaN : Number.parseInt(bytes.toString('latin1', at, lineEnd), 16);
+    const start = lineEnd + 2;
+    if (size === 0 && bytes.length >= start + 2) {
+      return { body: Buffer.concat(pieces), complete: true, rest: bytes.subarray(start + 2) };
+    }
+    if (!(size > 0)) {
+      return { body: Buffer.concat(pieces), complete: false, rest: Buffer.alloc(0) };
+    }
+    pieces.push(bytes.subarray(start, start + size));
+    at = start + size + 2;
+  }
+}
