@@ -129,10 +129,17 @@ export function openContext(config: Config, state: ProxyState): RequestHandler {
     const context = new RequestContext(state.nextRequestId(), req, res);
     (res as Response & ContextCarrier)[CONTEXT] = context;
     state.enter();
-    res.once('close', () => {
+    const { socket } = req;
+    const close = (): void => {
+      socket.off('close', close);
+      res.off('close', close);
       state.leave();
       context.close(config);
-    });
+    };
+    res.once('close', close);
+    // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
+    // does not hear of its end.
+    if (res.socket === null) socket.once('close', close);
     if (state.draining) {
       next(new ProxyError('draining', 'This server is shutting down and takes no new requests.'));
     } else {
