@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
-import { ProxyError, describeError, errorBody } from './errors.ts';
+import { ProxyError, describeError, errorBody, redact } from './errors.ts';
 import { noteAttempts } from './relay-answer.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
@@ -73,5 +73,16 @@ function send(context: RequestContext, res: Response, { code, status, message }:
 }
 
 function stackOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.stack?.split('\n').slice(1, 4).join(' ').trim() : undefined;
+  if (!(error instanceof Error)) return undefined;
+  // Only the frames: the message in front of them may have lines of its own.
+  const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
+  return (
+    frames &&
+    redact(
+      frames
+        .slice(0, 3)
+        .map((line) => line.trim())
+        .join(' '),
+    )
+  );
 }

@@ -91,6 +91,10 @@ export class Attempt implements CallEvents, Cancellable {
 
   onRequest(request: ClientRequest): void {
     this.#request = request;
+    // After a switch of protocols that nobody asked for, this is all that Node says.
+    request.once('close', () => {
+      if (this.#answer === undefined) this.onError(new Error('the connection was closed'));
+    });
     const { socket } = request;
     if (socket === null || request.reusedSocket || !isConnecting(socket)) {
       this.#bytesReadBefore = socket?.bytesRead ?? 0;

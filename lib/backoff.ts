@@ -42,7 +42,9 @@ export function delayAfter(
   config: BackoffConfig,
 ): Delay {
   const backoff = (reason: string): Delay => {
-    const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * 2 ** (attempt - 1));
+    // Growth stops long before it would become infinite, which times a base of 0 is no number.
+    const growth = 2 ** Math.min(attempt - 1, 30);
+    const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * growth);
     return { delayMs: Math.round(chance.random * ceilingMs), reason, told: false };
   };
   if (answer === undefined) return backoff('connection failed');
@@ -73,7 +75,8 @@ export function retryAfterMs(value: string | undefined, now: number): number | u
   const afterMs = /^\s*\d+(\.\d+)?\s*$/.test(value)
     ? Number(value) * 1_000
     : Date.parse(value) - now;
-  return afterMs >= 0 && afterMs <= FARTHEST_RESET_MS ? Math.ceil(afterMs) : undefined;
+  // "At once" is no time to come back at: backoff knows better.
+  return afterMs > 0 && afterMs <= FARTHEST_RESET_MS ? Math.ceil(afterMs) : undefined;
 }
 
 /**

@@ -49,7 +49,8 @@ export function confinePath(config: Config): RequestHandler {
  * tell; it is what counts, though, when the app has rewritten it on purpose.
  */
 export function pathBehindMount({ originalUrl, baseUrl, url }: ExpressUrls): string {
-  if (!originalUrl.startsWith('/') || !originalUrl.startsWith(baseUrl)) return originalUrl;
+  if (!originalUrl.startsWith('/')) return originalUrl;
+  if (!originalUrl.startsWith(baseUrl)) return url;
   const written = originalUrl.slice(baseUrl.length);
   const asExpressShowsIt =
     url === written || `/${url}` === written || (/^($|\?)/.test(written) && url === `/${written}`);
@@ -79,8 +80,8 @@ function isConfined(path: string): boolean {
   return !path.split('/').some(isDotSegment);
 }
 
-/** RFC 3986 §5.2.4, percent-encoded or followed by `;parameters`, too. */
+/** RFC 3986 §5.2.4, percent-encoded or followed by `;parameters` or a `#fragment`, too. */
 function isDotSegment(segment: string): boolean {
-  const [name = ''] = segment.replace(/%2e/gi, '.').split(/;|%3b/i);
+  const [name = ''] = segment.replace(/%2e/gi, '.').split(/[;#]|%3b/i);
   return name === '.' || name === '..';
 }

@@ -12,17 +12,26 @@ export interface Log {
 
 // `%F` is ours: a program that wants its logs in another form (JSON, say) replaces this one
 // formatter and receives the fields as they are, not as text to be parsed again.
-createDebug.formatters['F'] ??= formatFields;
+// What it returns becomes part of a format string: hence the doubled signs.
+createDebug.formatters['F'] ??= (fields: LogFields) => formatFields(fields).replaceAll('%', '%%');
 
-/** `key=value` pairs, quoted where a value has white space, quotes or an equals sign. */
+/** `key=value` pairs, quoted where a value is not plain; no control character comes out as one. */
 export function formatFields(fields: LogFields): string {
   let text = '';
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     const shown = String(value);
-    text += ` ${name}=${/^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown)}`;
+    text += ` ${name}=${/^[^\s"=\p{Cc}]+$/u.test(shown) ? shown : quote(shown)}`;
   }
   return text;
+}
+
+function quote(text: string): string {
+  // JSON leaves DEL and the C1 controls as they are; a terminal would obey them.
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 export function createLog(name: string): Log {

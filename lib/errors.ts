@@ -55,7 +55,7 @@ export function errorEvent(code: ProxyErrorCode, message: string): string {
 }
 
 /** An error and its causes in one line: for logs, with whatever looks like a key masked. */
-export function describeError(error: unknown): string {
+export function describeError(error: unknown, depth = 0): string {
   const parts: string[] = [];
   let current = error;
   while (isError(current) && parts.length < 5) {
@@ -65,8 +65,8 @@ export function describeError(error: unknown): string {
     const isNews = code !== '' && !message.includes(code);
     parts.push((message === '' ? current.name : message) + (isNews ? ` (${code})` : ''));
     // Happy Eyeballs: the reasons for each address stand in here, the message is empty.
-    if (Array.isArray(current.errors)) {
-      parts.push(current.errors.map((each) => describeError(each)).join('; '));
+    if (Array.isArray(current.errors) && depth < 3) {
+      parts.push(current.errors.map((each) => describeError(each, depth + 1)).join('; '));
     }
     current = current.cause;
   }
@@ -84,9 +84,12 @@ function isError(value: unknown): value is Error & {
   return types.isNativeError(value);
 }
 
-/** Masks what stands behind `Bearer` and what has the shape of an API key. */
+/** Masks credentials by what stands in front of them, and what has the shape of an API key. */
 export function redact(text: string): string {
   return text
-    .replace(/\b(Bearer\s+)\S+/gi, '$1***')
-    .replace(/\b(sk|pk|venice)[-_][\w-]{12,}/gi, '***');
+    .replace(/\b(Bearer|Basic)\s+\S+/gi, '$1 ***')
+    .replace(/\b(x-(?:proxy-)?api-key\W+)\S+/gi, '$1***')
+    .replace(/\/\/[^/\s@]*@/g, '//***@')
+    .replace(/\b(sk|pk)[-_][\w-]{12,}/gi, '***')
+    .replace(/\bvenice[-_](inference|admin)[-_]key[-_][\w-]+/gi, '***');
 }

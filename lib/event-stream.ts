@@ -62,8 +62,8 @@ export class EventAligner {
   push(chunk: Buffer): Buffer | undefined {
     if (chunk.length === 0) return undefined;
     const end = endOfLastEvent(chunk, this.#beforeLast, this.#last);
-    this.#beforeLast = chunk.at(-2) ?? this.#last;
-    this.#last = chunk.at(-1) ?? LF;
+    this.#beforeLast = chunk.length > 1 ? (chunk[chunk.length - 2] ?? LF) : this.#last;
+    this.#last = chunk[chunk.length - 1] ?? LF;
 
     if (end > 0) this.#midEvent = false;
     // Holding the rest of an event would not bring back what has left of it.

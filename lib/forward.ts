@@ -6,6 +6,7 @@ import { delayAfter } from './backoff.ts';
 import type { Delay } from './backoff.ts';
 import { convertAnswer } from './convert-answer.ts';
 import { createLog } from './debug.ts';
+import { decodeBeginning } from './decode-body.ts';
 import { ProxyError, describeError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
@@ -102,7 +103,7 @@ export function forward(
     const failed = answer && {
       status: answer.status,
       headers: answer.headers,
-      text: Buffer.concat(answer.collected).toString('latin1'),
+      text: decodeBeginning(Buffer.concat(answer.collected), answer.headers['content-encoding']),
     };
     return delayAfter(failed, attempt, { now: Date.now(), random: Math.random() }, config);
   }

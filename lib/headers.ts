@@ -38,18 +38,17 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
  * upstream who the client is (cookies of the app around us, its address).
  */
 const KEPT_FROM_UPSTREAM: ReadonlySet<string> = new Set([
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
   'content-length',
   'cookie',
   'expect',
   'forwarded',
   'host',
+  'true-client-ip',
   'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-prefix',
-  'x-forwarded-proto',
-  'x-forwarded-server',
+  'x-client-ip',
+  'x-cluster-client-ip',
   'x-real-ip',
 ]);
 
@@ -70,6 +69,7 @@ export function forwardedHeaders(
   const forwarded: OutgoingHttpHeaders = {};
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || KEPT_FROM_UPSTREAM.has(name) || named.has(name)) continue;
+    if (name.startsWith('x-forwarded-')) continue;
     forwarded[name] = headers[name];
   }
   const hop = `1.1 ${viaPseudonym}`;
@@ -109,5 +109,7 @@ export function endToEndHeaders(rawHeaders: readonly string[]): Map<string, [str
 
 /** A list for a header: what is no visible ASCII, and the comma, percent-encoded. */
 export function headerList(names: readonly string[]): string {
-  return names.map((name) => name.replace(/[^\x21-\x7e]|[,%]/gu, encodeURIComponent)).join(', ');
+  return names
+    .map((name) => name.toWellFormed().replace(/[^\x21-\x7e]|[,%]/gu, encodeURIComponent))
+    .join(', ');
 }

@@ -1,4 +1,5 @@
 import { createLog } from './debug.ts';
+import { describeError } from './errors.ts';
 
 const log = createLog('hooks');
 
@@ -88,9 +89,14 @@ export const HOOK_NAMES: Readonly<Record<keyof ProxyHooks, true>> = {
 /** Calls a hook; a failure in a user's function is no reason for a request to fail. */
 export function callHook<E>(hook: ((event: E) => void) | undefined, event: E): void {
   if (hook === undefined) return;
+  const onError = (error: unknown): void => {
+    log('a hook failed', { hook: hook.name, cause: describeError(error) });
+  };
   try {
-    hook(event);
+    // The type says void, and so takes async functions, too.
+    const result: unknown = hook(event);
+    if (result instanceof Promise) result.catch(onError);
   } catch (error) {
-    log('a hook threw', { hook: hook.name, error: String(error) });
+    onError(error);
   }
 }

@@ -27,7 +27,8 @@ export interface JsonMember {
  * the text, duplicates included.
  *
  * @returns `undefined` when the bytes are anything but exactly one JSON object (RFC 8259, no byte
- * order mark): then nobody is to touch them. Invalid UTF-8 inside of strings is tolerated.
+ * order mark), or it is more than a million levels deep: then nobody is to touch them. Invalid UTF-8
+ * inside of strings is tolerated.
  */
 export function findMembers(
   json: Buffer,
@@ -166,6 +167,9 @@ const BRACE_CLOSE = 0x7d;
 const INVALID = -1;
 const NO_CONTAINER = 0;
 
+// Each level takes 8 bytes, so that a body of nothing but brackets would take many times its size.
+const MAX_DEPTH = 1_000_000;
+
 // Behind the last byte: 0 may stand nowhere in JSON.
 const NO_BYTE = 0;
 
@@ -193,6 +197,7 @@ function afterValue(json: Buffer, start: number): number {
       const itsCloser = first === BRACE_OPEN ? BRACE_CLOSE : BRACKET_CLOSE;
       at = afterSpace(json, at + 1);
       if (byteAt(json, at) !== itsCloser) {
+        if (outer.length === MAX_DEPTH) return INVALID;
         outer.push(closer);
         closer = itsCloser;
         if (closer === BRACE_CLOSE) at = afterNameAndColon(json, at);

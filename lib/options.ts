@@ -173,7 +173,7 @@ const TIMEOUT_NAMES: Readonly<Record<keyof Timeouts, true>> = {
  * @throws TypeError that names the option, its value and what is allowed
  */
 export function resolveOptions(options: VeniceProxyOptions = {}): Config {
-  refuseUnknownKeys('the options of createVeniceProxy', options, OPTION_NAMES);
+  refuseUnknownKeys('options', options, OPTION_NAMES, 'the options of createVeniceProxy');
   const target = baseUrl('target', options.target ?? DEFAULTS.target);
   return Object.freeze({
     target,
@@ -205,7 +205,7 @@ function resolveTimeout(
   if (typeof timeout !== 'object' || timeout === null) {
     throw invalid('timeout', 'milliseconds or { connect, firstByte, idle }', timeout);
   }
-  refuseUnknownKeys('`timeout`', timeout, TIMEOUT_NAMES);
+  refuseUnknownKeys('timeout', timeout, TIMEOUT_NAMES);
   const firstByteMs = durationMs('timeout.firstByte', timeout.firstByte ?? DEFAULTS.timeout);
   return {
     connectMs: durationMs(
@@ -221,7 +221,8 @@ function resolveApiKey(apiKey: ApiKeySource | undefined): ApiKeySource | undefin
   if (apiKey === undefined || typeof apiKey === 'function') return apiKey;
   if (typeof apiKey === 'string' && isBearerToken(apiKey)) return apiKey;
   // The value is a secret, or meant to be one: it is not repeated.
-  const shown = typeof apiKey === 'string' ? `a string of ${apiKey.length}` : typeof apiKey;
+  const shown =
+    typeof apiKey === 'string' ? `a string of ${apiKey.length} characters` : typeof apiKey;
   throw new TypeError(
     `Expected \`apiKey\` to be a function or a string of visible ASCII characters, got ${shown}`,
   );
@@ -238,7 +239,7 @@ function resolveAgent(agent: HttpAgent | undefined, target: URL): HttpAgent | un
 }
 
 function resolveHooks(hooks: ProxyHooks): Readonly<ProxyHooks> {
-  refuseUnknownKeys('`on`', hooks, HOOK_NAMES);
+  refuseUnknownKeys('on', hooks, HOOK_NAMES);
   for (const [name, hook] of Object.entries(hooks)) {
     if (hook !== undefined && typeof hook !== 'function') {
       throw invalid(`on.${name}`, 'a function', hook);

@@ -134,6 +134,9 @@ class Relay implements AnswerSink {
 
   broken(error: ProxyError): void {
     this.noteBreak(error);
+    // An answer that was dead before it was relayed: its head and what came of it still go out.
+    if (!this.res.headersSent) this.res.flushHeaders();
+    this.res.uncork();
     breakConnection(this.res);
   }
 

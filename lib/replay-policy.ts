@@ -46,8 +46,27 @@ export const REPLAY_TABLE: readonly ReplayRow[] = [
 ];
 
 export function replayClassOf(method: string, route: string): ReplayClass {
-  const row = REPLAY_TABLE.find((each) => each.methods.includes(method) && each.route.test(route));
+  const path = canonical(route);
+  const row = REPLAY_TABLE.find((each) => each.methods.includes(method) && each.route.test(path));
   return row?.replay ?? 'refused-only';
+}
+
+/**
+ * The route as a lenient server may read it. It goes out as the client wrote it, but money must
+ * not hang on how that is spelt.
+ */
+function canonical(route: string): string {
+  let path = route;
+  try {
+    path = decodeURIComponent(route);
+  } catch {
+    // Not encoded properly: then it is read as it stands.
+  }
+  return path
+    .toLowerCase()
+    .replace(/;[^/]*/g, '')
+    .replace(/\/{2,}/g, '/')
+    .replace(/(.)\/$/, '$1');
 }
 
 export const REPLAYED: Readonly<Record<FailureCause, Readonly<Record<ReplayClass, boolean>>>> = {

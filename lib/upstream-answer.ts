@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { isPlain } from './decode-body.ts';
 import { ProxyError } from './errors.ts';
 
 /** Takes an answer's body as it comes. */
@@ -73,8 +74,7 @@ export class UpstreamAnswer implements AnswerSink {
 
   /** Whether its bytes are what they seem: no `Content-Encoding`. */
   get isPlain(): boolean {
-    const encoding = this.headers['content-encoding'];
-    return encoding === undefined || encoding.trim().toLowerCase() === 'identity';
+    return isPlain(this.headers['content-encoding']);
   }
 
   get hasEnded(): boolean {
@@ -129,7 +129,10 @@ export class UpstreamAnswer implements AnswerSink {
   consume(sink: AnswerSink): void {
     this.#sink = sink;
     this.resume();
-    for (const chunk of this.#collected.splice(0)) sink.data(chunk);
+    const collected = this.#collected.splice(0);
+    // In one piece: of many small ones that are written corked, Node 22 never tells the drain.
+    if (collected.length > 1) sink.data(Buffer.concat(collected));
+    else if (collected[0] !== undefined) sink.data(collected[0]);
     if (this.#state === 'ended') sink.end();
     else if (this.#state !== 'open') sink.broken(this.#state);
   }

@@ -21,6 +21,7 @@ export function refuseUnknownKeys(
   name: string,
   value: unknown,
   known: Readonly<Record<string, true>>,
+  where = `\`${name}\``,
 ): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid(name, 'an object', value);
@@ -28,12 +29,15 @@ export function refuseUnknownKeys(
   const names = Object.keys(known);
   for (const key of Object.keys(value)) {
     if (Object.hasOwn(known, key)) continue;
-    const nearest = closest(key, names);
+    const wanted = key.toLowerCase();
+    const lowered = names.map((each) => each.toLowerCase());
+    const nearest = names[lowered.indexOf(closest(wanted, lowered))] ?? '';
     const hint =
-      distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, key.length / 3)
+      distance(wanted, nearest.toLowerCase()) <=
+      Math.min(Math.max(2, key.length / 3), key.length - 1)
         ? `did you mean \`${nearest}\`?`
         : `known are ${names.join(', ')}`;
-    throw new TypeError(`Unknown key \`${key}\` in ${name}: ${hint}`);
+    throw new TypeError(`Unknown key \`${key}\` in ${where}: ${hint}`);
   }
 }
 
@@ -85,12 +89,15 @@ export function baseUrl(name: string, value: unknown): URL {
     "such as 'https://api.venice.ai/api/v1'";
   const text = value instanceof URL ? value.href : value;
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined;
-  // Credentials in a URL would be a secret in every log line, so the complaint does not repeat them.
-  if (url !== undefined && (url.username !== '' || url.password !== '')) {
-    throw invalid(name, allowed, `${url.protocol}//***@${url.host}${url.pathname}`);
-  }
-  const fits = url !== undefined && /^https?:$/.test(url.protocol) && !/[?#]/.test(url.href);
-  if (!fits) throw invalid(name, allowed, text);
+  const fits =
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.username + url.password === '' &&
+    !/[?#]/.test(url.href);
+  // Credentials, and queries that hold some, are not repeated, however garbled the rest may be.
+  const shown =
+    typeof text === 'string' ? text.replace(/[^/]*@/, '***@').replace(/\?.+/s, '?***') : text;
+  if (!fits) throw invalid(name, allowed, shown);
   return url;
 }
 

@@ -1,0 +1,76 @@
+import { promisify } from 'node:util';
+import {
+  brotliDecompress,
+  brotliDecompressSync,
+  constants,
+  gunzip,
+  gunzipSync,
+  inflate,
+  inflateSync,
+} from 'node:zlib';
+
+/** So long a body may be when it is decoded. */
+const DECODED_BYTES = 256 * 1024 * 1024;
+/** The same for the beginning of an error's body, which is decoded at once. */
+const DECODED_ERROR_BYTES = 1024 * 1024;
+
+interface Decoder {
+  readonly whole: (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
+  readonly beginning: (bytes: Buffer) => Buffer;
+}
+
+const partial = { maxOutputLength: DECODED_ERROR_BYTES, finishFlush: constants.Z_SYNC_FLUSH };
+const partialBrotli = {
+  maxOutputLength: DECODED_ERROR_BYTES,
+  finishFlush: constants.BROTLI_OPERATION_FLUSH,
+};
+const GZIP: Decoder = {
+  whole: promisify(gunzip),
+  beginning: (bytes) => gunzipSync(bytes, partial),
+};
+
+const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
+  ['gzip', GZIP],
+  ['x-gzip', GZIP],
+  ['deflate', { whole: promisify(inflate), beginning: (bytes) => inflateSync(bytes, partial) }],
+  [
+    'br',
+    {
+      whole: promisify(brotliDecompress),
+      beginning: (bytes) => brotliDecompressSync(bytes, partialBrotli),
+    },
+  ],
+]);
+
+/** Whether bytes are what they seem, by their `Content-Encoding`. */
+export function isPlain(contentEncoding: string | undefined): boolean {
+  return contentEncoding === undefined || nameOf(contentEncoding) === 'identity';
+}
+
+/** A whole body without its `Content-Encoding`; `undefined` when it cannot be decoded. */
+export async function decodeBody(
+  bytes: Buffer,
+  contentEncoding: string | undefined,
+): Promise<Buffer | undefined> {
+  if (isPlain(contentEncoding)) return bytes;
+  try {
+    const options = { maxOutputLength: DECODED_BYTES };
+    return await DECODERS.get(nameOf(contentEncoding))?.whole(bytes, options);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What can be read of a body of which only the beginning may be there. */
+export function decodeBeginning(bytes: Buffer, contentEncoding: string | undefined): string {
+  if (isPlain(contentEncoding)) return bytes.toString();
+  try {
+    return DECODERS.get(nameOf(contentEncoding))?.beginning(bytes).toString() ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function nameOf(contentEncoding: string | undefined): string {
+  return contentEncoding?.trim().toLowerCase() ?? 'identity';
+}
