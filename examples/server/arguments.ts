@@ -1,0 +1,51 @@
+import { parseArgs } from 'node:util';
+import type { Env } from './variables.ts';
+
+/** What the command line asks for. */
+export type Command =
+  | { readonly kind: 'serve' | 'demo' | 'help' | 'version' }
+  /** Something that is not known: told as it stands. */
+  | { readonly kind: 'unknown'; readonly argument: string };
+
+/**
+ * @param argv - the arguments, without the program
+ * @param env - decides `--demo=auto`
+ */
+export function parseCommand(argv: readonly string[], env: Env): Command {
+  const { tokens } = parseArgs({
+    args: [...argv],
+    // Not strict: its complaints are several sentences long. What is unknown is found below.
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      // A boolean, so that it may stand without a value; with one it is told in the token.
+      demo: { type: 'boolean' },
+    },
+  });
+  let command: Command = { kind: 'serve' };
+  for (const token of tokens) {
+    const asked = token.kind === 'option' ? commandOf(token.name, token.value, env) : undefined;
+    if (asked === undefined) {
+      const argument = token.kind === 'positional' ? token.value : argv[token.index];
+      return { kind: 'unknown', argument: argument ?? '' };
+    }
+    // Who asks for help wants help, whatever else stands there.
+    if (command.kind !== 'help') command = asked;
+  }
+  return command;
+}
+
+function commandOf(name: string, value: string | undefined, env: Env): Command | undefined {
+  if (name === 'demo' && value === 'auto') return { kind: isConfigured(env) ? 'serve' : 'demo' };
+  if (value !== undefined) return undefined;
+  return name === 'demo' || name === 'help' || name === 'version' ? { kind: name } : undefined;
+}
+
+function isConfigured(env: Env): boolean {
+  return [env['VENICE_API_KEY'], env['OPENAI_BASE_URL']].some(
+    (value) => value !== undefined && value.trim() !== '',
+  );
+}

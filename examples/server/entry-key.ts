@@ -1,0 +1,67 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Request, RequestHandler } from 'express';
+import { logServer } from './logs.ts';
+import { sendError } from './send-error.ts';
+
+/** Where the entry key stands: in `Authorization`, unless clients bring a Venice key there. */
+export type EntryHeader = 'authorization' | 'x-proxy-api-key';
+
+/**
+ * Lets in who brings one of the keys; with no keys, everyone. The entry key is taken out of the
+ * request, so that it never goes upstream.
+ */
+export function requireEntryKey(keys: readonly string[], header: EntryHeader): RequestHandler {
+  const hashes = keys.map((key) => sha256(key));
+  const place =
+    header === 'authorization' ? '`Authorization: Bearer KEY`' : '`X-Proxy-Api-Key: KEY`';
+
+  return function checkEntryKey(req, res, next): void {
+    const key = readKey(req, header);
+    delete req.headers['x-proxy-api-key'];
+    if (hashes.length === 0) {
+      next();
+      return;
+    }
+    delete req.headers[header];
+    if (key !== undefined && isOneOf(hashes, key)) {
+      next();
+      return;
+    }
+    const reason = key === undefined ? 'no key' : 'a wrong key';
+    logServer('refused entry', { method: req.method, path: req.baseUrl + req.path, reason });
+    if (header === 'authorization') {
+      // RFC 6750 §3: without credentials only the scheme, with wrong ones the reason.
+      res.setHeader(
+        'www-authenticate',
+        key === undefined ? 'Bearer' : 'Bearer error="invalid_token"',
+      );
+    }
+    sendError(
+      res,
+      401,
+      'invalid_api_key',
+      `This proxy lets in who sends one of its own keys as ${place}; this request had ${reason}.`,
+    );
+  };
+}
+
+function readKey(req: Request, header: EntryHeader): string | undefined {
+  if (header === 'x-proxy-api-key') {
+    const value = req.headers['x-proxy-api-key'];
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  }
+  return /^Bearer +(\S+)$/i.exec(req.headers.authorization ?? '')?.[1];
+}
+
+/** In constant time: neither how much of a key is right nor which of them it is shows. */
+function isOneOf(hashes: readonly Buffer[], key: string): boolean {
+  const given = sha256(key);
+  let isKnown = false;
+  // No `some`: it stops at the first that fits. The hashes make all lengths the same.
+  for (const hash of hashes) isKnown = timingSafeEqual(hash, given) || isKnown;
+  return isKnown;
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

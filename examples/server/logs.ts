@@ -1,0 +1,111 @@
+import { format } from 'node:util';
+import createDebug from 'debug';
+import type { Debugger } from 'debug';
+import type { ServerSettings } from './settings.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+interface Line {
+  readonly at: Date;
+  readonly name: string;
+  readonly color: string;
+  readonly message: string;
+  readonly fields: Fields;
+}
+
+/** The namespaces that say what an operator wants to know; `DEBUG` adds to them. */
+const SHOWN =
+  'venice-proxy:server,venice-proxy:request-log,venice-proxy:forward,' +
+  'venice-proxy:relay-answer,venice-proxy:answer-error';
+
+/** Where lines go, and whether colours are understood there. */
+export interface LogSink {
+  write(text: string): void;
+  readonly hasColors: boolean;
+}
+
+const STDERR: LogSink = {
+  write: (text) => void process.stderr.write(text),
+  get hasColors() {
+    return process.stderr.isTTY && process.stderr.hasColors();
+  },
+};
+
+const debugServer = createDebug('venice-proxy:server');
+
+/** Writes a line of the server's own, in the form that the library's lines have. */
+export function logServer(message: string, fields: Fields = {}): void {
+  debugServer('%s%F', message, fields);
+}
+
+/**
+ * Turns log lines on and gives them their form, those of every package that logs through `debug`:
+ * one line each, whatever stands in them.
+ */
+export function setUpLogs(
+  { logFormat, debug }: Pick<ServerSettings, 'logFormat' | 'debug'>,
+  sink: LogSink = STDERR,
+): void {
+  const render = logFormat === 'json' ? renderJson : renderPretty;
+  let fields: Fields = {};
+  // debug calls the formatter, then `formatArgs`, then `log`, one right after the other; so the
+  // fields can be kept aside instead of becoming text.
+  createDebug.formatters['F'] = (value: Fields): string => {
+    fields = value;
+    return '';
+  };
+  createDebug.formatArgs = function formatLine(this: Debugger, args: unknown[]): void {
+    const { namespace: name, color } = this;
+    const line = { at: new Date(), name, color, message: format(...args), fields };
+    fields = {};
+    args.splice(0, args.length, render(line, sink.hasColors));
+  };
+  createDebug.log = (line: string): void => sink.write(`${line}\n`);
+  createDebug.enable(`${SHOWN},${debug}`);
+}
+
+function renderJson({ at, name, message, fields }: Line): string {
+  const line = {
+    time: at.toISOString(),
+    name,
+    message: message.replace(ANSI_STYLE, ''),
+    ...fields,
+  };
+  return escapeControls(JSON.stringify(line));
+}
+
+function renderPretty({ at, name, color, message, fields }: Line, hasColors: boolean): string {
+  const clock = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
+  // Other packages' lines may be inspected objects, on several lines and in colours.
+  const text = name.startsWith('venice-proxy:') ? escapeControls(message) : message;
+  const details = escapeControls(formatFields(fields));
+  return hasColors
+    ? `\u001b[2m${clock}\u001b[22m \u001b[38;5;${color};1m${name}\u001b[0m ${text}\u001b[2m${details}\u001b[22m`
+    : `${clock} ${name} ${text}${details}`;
+}
+
+function formatFields(fields: Fields): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => {
+      const shown = String(value);
+      return ` ${name}=${/^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown)}`;
+    })
+    .join('');
+}
+
+// oxlint-disable-next-line no-control-regex -- colours of inspected objects
+const ANSI_STYLE = /\u001b\[[\d;]*m/g;
+
+// A client that names its model with line ends or escape codes writes no lines of its own into the
+// log, and moves no terminal's cursor.
+// oxlint-disable-next-line no-control-regex -- meant
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** As JSON escapes them, so that JSON stays what it was. */
+function escapeControls(text: string): string {
+  return text.replace(
+    CONTROLS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
