@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
 import { ProxyError, describeError, errorBody, redact } from './errors.ts';
+import { hasBody } from './headers.ts';
 import { noteAttempts } from './relay-answer.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
@@ -55,7 +56,7 @@ function send(context: RequestContext, res: Response, { code, status, message }:
     res.setHeader('retry-after', '1');
   }
   const { req } = context;
-  if (req.readableEnded || context.body.kind === 'none') {
+  if (req.readableEnded || !hasBody(req.headers)) {
     res.end(body);
     return;
   }

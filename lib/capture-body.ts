@@ -1,5 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { ProxyError } from './errors.ts';
+import { hasBody } from './headers.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
@@ -25,18 +26,18 @@ const JSON_TYPE = /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i;
 export function captureBody(config: Config): RequestHandler {
   return step('captureBody', (context) => {
     const { req } = context;
-    const isStillJson = !req.readableEnded && JSON_TYPE.test(req.headers['content-type'] ?? '');
-    if (hasBody(req) && isStillJson) return hold(context, config.bodyLimitBytes);
-    if (hasBody(req)) {
-      context.body = req.readableEnded ? bodyFromParser(req, config.bodyLimitBytes) : PASSTHROUGH;
+    if (!hasBody(req.headers)) return undefined;
+    // Some of it gone is as bad as all of it: the rest would pass for the whole.
+    if (req.readableEnded || req.readableDidRead) {
+      context.body = bodyFromParser(req, config.bodyLimitBytes);
+      return undefined;
     }
+    if (JSON_TYPE.test(req.headers['content-type'] ?? '')) {
+      return hold(context, config.bodyLimitBytes);
+    }
+    context.body = PASSTHROUGH;
     return undefined;
   });
-}
-
-/** RFC 9112 §6.3: a request has a body when a header field says so. */
-function hasBody({ headers }: Request): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 /** A body parser of the app was here first (`express.json()`, say): what it made is what we have. */

@@ -28,8 +28,12 @@ export function formatFields(fields: LogFields): string {
 
 function quote(text: string): string {
   // JSON leaves DEL and the C1 controls as they are; a terminal would obey them.
-  return JSON.stringify(text).replace(
-    /[\x7f-\x9f]/g,
+  return escapeControls(JSON.stringify(text));
+}
+
+function escapeControls(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
@@ -37,7 +41,7 @@ function quote(text: string): string {
 export function createLog(name: string): Log {
   const debug = createDebug(`venice-proxy:${name}`);
   const log = (message: string, fields: LogFields = {}): void => {
-    if (debug.enabled) debug('%s%F', message, fields);
+    if (debug.enabled) debug('%s%F', escapeControls(message), fields);
   };
   return Object.assign(log, { isOn: () => debug.enabled });
 }

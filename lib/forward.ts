@@ -34,6 +34,7 @@ export function forward(
     context.replayClass = replayClassOf(context.method, context.route);
     const headers = upstreamHeaders(context, pseudonym);
     if (config.apiKey !== undefined) await addApiKey(headers, context, config.apiKey);
+    if (context.left) return;
     const attempt = (): Promise<UpstreamAnswer> => oneAttempt(context, headers);
     try {
       // The delay is ours: it depends on the answer, it can be cut short, and the answer of an
@@ -87,9 +88,8 @@ export function forward(
     if (context.waitedMs + delay.delayMs > config.maxWaitMs) return false;
     const status = error.answer?.status;
     const event = { attempt, status, reason: delay.reason, delayMs: delay.delayMs };
-    log(`trying again in ${delay.delayMs} ms`, {
+    log('trying again', {
       id: context.id,
-      path: context.path,
       model: context.model,
       ...event,
       cause: error.answer === undefined ? describeError(error) : undefined,

@@ -52,6 +52,11 @@ const KEPT_FROM_UPSTREAM: ReadonlySet<string> = new Set([
   'x-real-ip',
 ]);
 
+/** RFC 9112 §6.3: a request has a body when a header field says so. */
+export function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
 /** The names in a `Connection` header, in lower case. */
 function connectionNames(connection: string | undefined): ReadonlySet<string> {
   if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return NO_NAMES;

@@ -10,6 +10,9 @@ import type { AnswerSink, UpstreamAnswer } from './upstream-answer.ts';
 
 const log = createLog('relay-answer');
 
+/** So much later than the last bytes of a broken answer comes the reset that shows the break. */
+const RESET_DELAY_MS = 100;
+
 /** Gives the client the answer: its head with our notes, its body as it comes, its true end. */
 export const relayAnswer: RequestHandler = (_req, res, next) => {
   const context = contextOf(res);
@@ -50,7 +53,7 @@ function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
   }
   // Header by header: middlewares of the app that hook `writeHead` do not all understand a list.
   for (const [name, values] of endToEndHeaders(answer.rawHeaders)) {
-    setHeader(res, name, values.length === 1 ? values[0] : values);
+    relayHeader(res, name, values);
   }
   if (context.wantsBase64) describeConverted(res, answer);
   if (answer.isEventStream) describeEvents(res);
@@ -58,6 +61,15 @@ function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
   if (context.body.kind === 'passthrough' && !req.readableEnded)
     setHeader(res, 'connection', 'close');
   addNotes(context, answer);
+}
+
+/** Which pages may read an answer is for the app to say, if it says so; `Vary` lists both reasons. */
+function relayHeader(res: Response, name: string, values: [string, ...string[]]): void {
+  const lower = name.toLowerCase();
+  if (lower.startsWith('access-control-') && res.hasHeader(name)) return;
+  const said = lower === 'vary' ? res.getHeader(name) : undefined;
+  if (said !== undefined) setHeader(res, name, `${String(said)}, ${values.join(', ')}`);
+  else setHeader(res, name, values.length === 1 ? values[0] : values);
 }
 
 function setHeader(res: Response, name: string, value: string | string[]): void {
@@ -198,13 +210,15 @@ function breakConnection(res: Response): void {
     res.destroy();
     return;
   }
-  // Inside a write callback libuv is not done with the write yet.
-  setImmediate(() => {
+  // Not at once: a client that finds the last bytes and the reset in one look (libuv does) may take
+  // the reset for an end.
+  const timer = setTimeout(() => {
     try {
       socket.resetAndDestroy();
     } catch {
       // TLS sockets have no reset; without `close_notify` their end shows by itself.
       res.destroy();
     }
-  });
+  }, RESET_DELAY_MS);
+  res.once('close', () => clearTimeout(timer));
 }
