@@ -20,6 +20,8 @@ import { addApiKey, upstreamHeaders } from './upstream-headers.ts';
 
 const log = createLog('forward');
 
+const CLIENT_LEFT = new ProxyError('request_timeout', 'The client left.');
+
 /**
  * Makes attempts until one brings an answer for the client, and leaves it in the context: a good
  * one, a final one, or the last of those that failed.
@@ -71,6 +73,8 @@ export function forward(
     headers: OutgoingHttpHeaders,
     isFresh: boolean,
   ): Promise<UpstreamAnswer> {
+    // It may have left while a key was fetched: nothing would cancel this call.
+    if (context.left) throw new AttemptFailure('final', CLIENT_LEFT);
     const attempt = new Attempt(context, config, (status) => state.hear(status));
     const answer = await attempt.run(upstream, headers, isFresh);
     return context.wantsBase64 ? convertAnswer(answer) : answer;

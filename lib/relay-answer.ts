@@ -18,7 +18,7 @@ export const relayAnswer: RequestHandler = (_req, res, next) => {
   const context = contextOf(res);
   const answer = context?.answer;
   // Without an answer the client has left, and nobody waits for anything.
-  if (context === undefined || answer === undefined) return;
+  if (context === undefined || context.left || answer === undefined) return;
   try {
     writeHead(context, answer);
   } catch (error) {

@@ -30,7 +30,7 @@ interface ReplayRow {
 }
 
 /** First match counts. */
-export const REPLAY_TABLE: readonly ReplayRow[] = [
+const REPLAY_TABLE: readonly ReplayRow[] = [
   { methods: ['GET', 'HEAD', 'OPTIONS'], route: /^/, replay: 'always' },
   { methods: ['POST'], route: /^\/x402\/top-up$/, replay: 'never' },
   { methods: ['POST'], route: /^\/crypto\/rpc(\/|$)/, replay: 'never' },
@@ -69,7 +69,7 @@ function canonical(route: string): string {
     .replace(/(.)\/$/, '$1');
 }
 
-export const REPLAYED: Readonly<Record<FailureCause, Readonly<Record<ReplayClass, boolean>>>> = {
+const REPLAYED: Readonly<Record<FailureCause, Readonly<Record<ReplayClass, boolean>>>> = {
   unsent: { always: true, 'refused-only': true, never: true },
   stale: { always: true, 'refused-only': false, never: false },
   refused: { always: true, 'refused-only': true, never: false },
