@@ -101,7 +101,7 @@ export async function startFront(
 ): Promise<Front> {
   const recorder = new Recorder();
   const running = await startProxy({ ...options, on: recorder.hooks }, surroundings);
-  closeAfterTest(running.close);
+  closeAfterTest(() => running.close());
   return { ...running, recorder };
 }
 
