@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
-import { ProxyError, describeError, errorBody, redact } from './errors.ts';
+import { ProxyError, describeError, errorBody, isError, redact } from './errors.ts';
 import { hasBody } from './headers.ts';
 import { noteAttempts } from './relay-answer.ts';
 import { contextOf } from './request-context.ts';
@@ -26,7 +26,7 @@ export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next
     status: shown.status,
     code: shown.code,
     cause: describeError(error),
-    stack: error instanceof ProxyError ? undefined : stackOf(error),
+    stack: stackOf(error instanceof ProxyError ? error.cause : error),
   });
   if (res.headersSent) {
     res.destroy();
@@ -49,8 +49,7 @@ function send(context: RequestContext, res: Response, { code, status, message }:
   res.setHeader('content-type', 'application/json; charset=utf-8');
   res.setHeader('content-length', String(body.length));
   noteAttempts(context);
-  // We have tried what may be tried; a retry by the client's SDK would pay for it once more.
-  if (context.attempts > 0) res.setHeader('x-should-retry', 'false');
+  if (context.givenUp?.isFinal === true) res.setHeader('x-should-retry', 'false');
   if (code === 'draining') {
     res.setHeader('connection', 'close');
     res.setHeader('retry-after', '1');
@@ -74,7 +73,7 @@ function send(context: RequestContext, res: Response, { code, status, message }:
 }
 
 function stackOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (!isError(error)) return undefined;
   // Only the frames: the message in front of them may have lines of its own.
   const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
   return (

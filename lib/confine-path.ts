@@ -29,7 +29,8 @@ const OLLAMA_ROUTES: ReadonlySet<string> = new Set(
 export function confinePath(config: Config): RequestHandler {
   return step('confinePath', (context) => {
     const written = pathBehindMount(context.req);
-    context.path = written.split('?', 1)[0] ?? '';
+    // For logs and hooks: an absolute form may bring a password (RFC 3986 §3.2.1).
+    context.path = (written.split('?', 1)[0] ?? '').replace(/\/\/[^/]*@/, '//***@');
     const confined = joinPath(written, config.basePath);
     if (confined === undefined) {
       throw new ProxyError(

@@ -22,6 +22,6 @@ export async function convertAnswer(answer: UpstreamAnswer): Promise<UpstreamAns
       new ProxyError('upstream_invalid', 'The upstream sent embeddings that cannot be read.'),
     );
   }
-  answer.replaceBody(converted);
+  if (converted !== decoded) answer.replaceBody(converted);
   return answer;
 }

@@ -77,7 +77,7 @@ export function describeError(error: unknown, depth = 0): string {
 }
 
 /** Not `instanceof`: what an app throws may come from another realm (a test runner's, say). */
-function isError(value: unknown): value is Error & {
+export function isError(value: unknown): value is Error & {
   readonly code?: string | number;
   readonly errors?: unknown;
 } {

@@ -134,15 +134,15 @@ export function forward(
       ray: single(answer?.headers['cf-ray']),
       cause: answer === undefined ? describeError(failure) : undefined,
     });
+    context.givenUp = {
+      retryAfterMs: answer?.status === 429 && delay.told ? delay.delayMs : undefined,
+      isFinal: config.retries > 0 || against !== undefined,
+    };
     if (answer === undefined) {
       const times = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
       throw new ProxyError(error.code, `${error.message} (${times}; ${reason}.)`, error.cause);
     }
     context.answer = answer;
-    context.givenUp = {
-      retryAfterMs: answer.status === 429 && delay.told ? delay.delayMs : undefined,
-      isFinal: config.retries > 0 || against !== undefined,
-    };
   }
 }
 

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
 /** The headers that the proxy adds to answers. */
 export const ANSWER_HEADERS = {
-  /** Upstream calls that were made for this request. */
+  /** Attempts that were made for this request; a stale connection that was replaced is none. */
   attempts: 'x-venice-proxy-attempts',
   /** Milliseconds spent waiting between them. */
   wait: 'x-venice-proxy-wait',

@@ -16,7 +16,7 @@ export interface RequestInfo {
   readonly stream: boolean;
 }
 
-/** An upstream call begins. */
+/** An attempt begins. */
 export interface AttemptEvent {
   readonly request: RequestInfo;
   /** The first attempt is 1. */
@@ -30,6 +30,7 @@ export interface RetryEvent {
   readonly attempt: number;
   /** The status of the answer that failed; `undefined` when there was no answer. */
   readonly status: number | undefined;
+  /** In words for people, such as `rate limit` or `status 503`; they may change. */
   readonly reason: string;
   readonly delayMs: number;
 }
@@ -37,6 +38,7 @@ export interface RetryEvent {
 /** Parameters were taken out of the request's body. */
 export interface DropEvent {
   readonly request: RequestInfo;
+  /** Their names. */
   readonly params: readonly string[];
 }
 
@@ -57,25 +59,32 @@ export interface AnswerEvent {
   /** The status that the client got; `undefined` when it left before there was one. */
   readonly status: number | undefined;
   readonly outcome: Outcome;
-  /** The code of our own error, or of the break. */
+  /** The code of our own error, or of the break; the README has a table of them. */
   readonly code: string | undefined;
+  /** How many were made; 0 when the request was refused before. */
   readonly attempts: number;
   /** Milliseconds spent waiting between attempts. */
   readonly waitedMs: number;
   /** Milliseconds from the request to the first byte of the answer's body. */
   readonly firstByteMs: number | undefined;
+  /** Milliseconds from the request to its end. */
   readonly totalMs: number;
+  /** Names of the parameters that were taken out of the body. */
   readonly dropped: readonly string[];
 }
 
 /**
- * Functions that are told what happens to requests. They are called synchronously; what they
- * return is ignored, what they throw is logged and changes nothing.
+ * Functions that are told what happens to requests. They are called synchronously and not waited
+ * for; what they return is ignored, what they throw is logged and changes nothing.
  */
 export interface ProxyHooks {
+  /** An attempt begins: the first one, too. */
   attempt?: ((event: AttemptEvent) => void) | undefined;
+  /** An attempt has failed and is made again after a wait. */
   retry?: ((event: RetryEvent) => void) | undefined;
+  /** Parameters were taken out of the body. */
   drop?: ((event: DropEvent) => void) | undefined;
+  /** The request has ended, in whichever way: once for each. */
   answer?: ((event: AnswerEvent) => void) | undefined;
 }
 

@@ -18,18 +18,18 @@ import {
 /** How long an attempt may take, by phase, in milliseconds. */
 export interface Timeouts {
   /**
-   * Until the connection stands, TLS included.
+   * Milliseconds until the connection stands, TLS included.
    * @defaultValue 10_000, or `firstByte` where that is shorter
    */
   connect?: number | undefined;
   /**
-   * From the whole request being sent to the head of the answer.
+   * Milliseconds from the whole request being sent to the head of the answer.
    * @defaultValue 300_000
    */
   firstByte?: number | undefined;
   /**
-   * Silence between two pieces of a body, in either direction. A comment in an event stream is
-   * no silence; time in which the client does not read does not count.
+   * Milliseconds of silence between two pieces of a body, in either direction. A comment in an
+   * event stream is no silence; time in which the client does not read does not count.
    * @defaultValue 300_000
    */
   idle?: number | undefined;
@@ -56,8 +56,8 @@ export interface VeniceProxyOptions {
    */
   timeout?: number | Timeouts | undefined;
   /**
-   * Attempts beyond the first: 5 means at most 6 upstream calls. 0 turns retries off. Bodies that
-   * stream through unread (uploads) are sent once, whatever this says.
+   * Attempts beyond the first: 5 means at most 6. 0 turns retries off, and leaves them to the
+   * client. Bodies that stream through unread (uploads) are sent once, whatever this says.
    * @defaultValue 5
    */
   retries?: number | undefined;
@@ -87,16 +87,16 @@ export interface VeniceProxyOptions {
    */
   dropParams?: readonly string[] | undefined;
   /**
-   * The longest JSON body, in bytes or as a string such as `'50mb'`: JSON is held so that it can
-   * be sent again. Longer ones are answered with 413. Does not apply to other bodies, which
-   * stream through.
+   * The longest JSON body, in bytes or as a string such as `'50mb'` (units of 1024): JSON is held
+   * so that it can be sent again. Longer ones are answered with 413. Does not apply to other
+   * bodies, which stream through.
    * @defaultValue `'50mb'`
    */
   bodyLimit?: number | string | undefined;
   /**
    * The key that goes upstream in place of the client's `Authorization`: a string, or a function
    * of the request that returns one, a promise of one, or `undefined` to leave the client's. It is
-   * asked once a request; when it throws, the client gets a 500.
+   * asked once a request; when it fails, or what it returns is no key, the client gets a 500.
    * @defaultValue the client's own `Authorization` is forwarded
    */
   apiKey?: ApiKeySource | undefined;
@@ -148,7 +148,7 @@ export const DEFAULTS = {
 const LONGEST_CONNECT_MS = 10_000;
 
 // A record, so that an option that is forgotten here does not compile.
-const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
+export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   target: true,
   timeout: true,
   retries: true,

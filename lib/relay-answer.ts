@@ -55,7 +55,7 @@ function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
   for (const [name, values] of endToEndHeaders(answer.rawHeaders)) {
     relayHeader(res, name, values);
   }
-  if (context.wantsBase64) describeConverted(res, answer);
+  if (answer.isReplaced) describeConverted(res, answer);
   if (answer.isEventStream) describeEvents(res);
   // The rest of a body that nobody reads may be endless.
   if (context.body.kind === 'passthrough' && !req.readableEnded)
@@ -63,13 +63,22 @@ function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
   addNotes(context, answer);
 }
 
-/** Which pages may read an answer is for the app to say, if it says so; `Vary` lists both reasons. */
+/** How pages may use this server, which is the app's to say: CORS, and what helmet sets. */
+const POLICY =
+  /^(access-control-|content-security-policy|cross-origin-|origin-agent-cluster$|permissions-policy$|referrer-policy$|strict-transport-security$|x-(content-type-options|dns-prefetch-control|download-options|frame-options|permitted-cross-domain-policies|xss-protection)$)/;
+
+/** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
 function relayHeader(res: Response, name: string, values: [string, ...string[]]): void {
   const lower = name.toLowerCase();
-  if (lower.startsWith('access-control-') && res.hasHeader(name)) return;
-  const said = lower === 'vary' ? res.getHeader(name) : undefined;
-  if (said !== undefined) setHeader(res, name, `${String(said)}, ${values.join(', ')}`);
-  else setHeader(res, name, values.length === 1 ? values[0] : values);
+  const said = res.getHeader(name);
+  if (said !== undefined && POLICY.test(lower)) return;
+  if (said !== undefined && lower === 'vary') {
+    setHeader(res, name, `${String(said)}, ${values.join(', ')}`);
+  } else if (said !== undefined && lower === 'set-cookie') {
+    setHeader(res, name, [...[said].flat().map(String), ...values]);
+  } else {
+    setHeader(res, name, values.length === 1 ? values[0] : values);
+  }
 }
 
 function setHeader(res: Response, name: string, value: string | string[]): void {

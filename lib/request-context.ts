@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { CapturedBody } from './capture-body.ts';
 import { ProxyError } from './errors.ts';
@@ -123,6 +124,20 @@ interface ContextCarrier {
   [CONTEXT]?: RequestContext;
 }
 
+const waiting = new WeakMap<Socket, Set<() => void>>();
+
+/** One listener for all requests of a connection: a client may send hundreds at once. */
+function waitFor(socket: Socket, onClose: () => void): void {
+  const listeners = waiting.get(socket) ?? new Set();
+  if (!waiting.has(socket)) {
+    waiting.set(socket, listeners);
+    socket.once('close', () => {
+      for (const each of listeners) each();
+    });
+  }
+  listeners.add(onClose);
+}
+
 /** First in the list: gives the request its context and hears of the client's departure. */
 export function openContext(config: Config, state: ProxyState): RequestHandler {
   return function openRequestContext(req, res, next): void {
@@ -131,7 +146,7 @@ export function openContext(config: Config, state: ProxyState): RequestHandler {
     state.enter();
     const { socket } = req;
     const close = (): void => {
-      socket.off('close', close);
+      waiting.get(socket)?.delete(close);
       res.off('close', close);
       state.leave();
       context.close(config);
@@ -139,7 +154,7 @@ export function openContext(config: Config, state: ProxyState): RequestHandler {
     res.once('close', close);
     // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
     // does not hear of its end.
-    if (res.socket === null) socket.once('close', close);
+    if (res.socket === null) waitFor(socket, close);
     if (state.draining) {
       next(new ProxyError('draining', 'This server is shutting down and takes no new requests.'));
     } else {

@@ -32,6 +32,7 @@ export class UpstreamAnswer implements AnswerSink {
 
   #collected: Buffer[] = [];
   #collectedBytes = 0;
+  #isReplaced = false;
   #onProgress: () => void = () => {};
   #state: 'open' | 'ended' | ProxyError = 'open';
 
@@ -99,6 +100,12 @@ export class UpstreamAnswer implements AnswerSink {
   replaceBody(bytes: Buffer): void {
     this.#collected = [bytes];
     this.#collectedBytes = bytes.length;
+    this.#isReplaced = true;
+  }
+
+  /** Whether the body is another than the upstream's headers describe. */
+  get isReplaced(): boolean {
+    return this.#isReplaced;
   }
 
   /** Resolves when `enough` says so after a chunk, when the body is over, or after `limitMs`. */
@@ -157,6 +164,8 @@ export class UpstreamAnswer implements AnswerSink {
     this.#collected = [];
     if (this.#state !== 'open') return;
     this.#finish(new ProxyError('upstream_disconnected', 'Nobody wanted the rest of the answer.'));
+    // Who waits for its beginning waits in vain.
+    this.#onProgress();
     this.#response.destroy();
   }
 
