@@ -1,6 +1,9 @@
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import { closeAfterTest } from './scene.ts';
+import { closeAfterTest, startFront } from './scene.ts';
+import type { Front } from './scene.ts';
+import { listen } from './serve.ts';
+import { until } from './until.ts';
 
 /** One connection, driven byte by byte from either end. */
 export class Line {
@@ -24,9 +27,9 @@ export class Line {
       // Closed from this side: nothing more comes, either.
       socket.on('close', () => over('fin'));
     });
-    socket.on('data', (chunk: Buffer) => {
-      this.#received.push(chunk);
-      this.#bytes += chunk.length;
+    socket.on('data', (piece: Buffer) => {
+      this.#received.push(piece);
+      this.#bytes += piece.length;
       this.#onNews();
     });
   }
@@ -201,9 +204,10 @@ export function parseAnswer(bytes: Buffer): WireAnswer {
 
 function dechunk(bytes: Buffer): Pick<WireAnswer, 'body' | 'complete' | 'rest'> {
   const pieces: Buffer[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const lineEnd = bytes.indexOf('\r\n', at);
-    const size = lineEnd === -1 ? Number.NaN : Number.parseInt(bytes.toString('latin1', at, lineEnd), 16);
+    const size =
+      lineEnd === -1 ? Number.NaN : Number.parseInt(bytes.toString('latin1', at, lineEnd), 16);
     const start = lineEnd + 2;
     if (size === 0 && bytes.length >= start + 2) {
       return { body: Buffer.concat(pieces), complete: true, rest: bytes.subarray(start + 2) };
@@ -214,4 +218,65 @@ function dechunk(bytes: Buffer): Pick<WireAnswer, 'body' | 'complete' | 'rest'> 
     pieces.push(bytes.subarray(start, start + size));
     at = start + size + 2;
   }
+}
+
+/** Header values of one name in an answer, as far as it has come. */
+export function valuesOf(client: Line, name: string): string[] {
+  return parseAnswer(client.received)
+    .headers.filter(([each]) => each.toLowerCase() === name)
+    .map(([, value]) => value);
+}
+
+/** What a client has of an answer that is over, however it ended. */
+export async function wholeOf(
+  client: Line,
+): Promise<{ ended: 'fin' | 'reset'; answer: WireAnswer }> {
+  const ended = await client.ended;
+  return { ended, answer: parseAnswer(client.received) };
+}
+
+/** A request through the proxy, without a body, on a connection that is kept. */
+export function get(path: string, { version = '1.1', headers = [] as string[] } = {}): string {
+  const lines = [`GET /api/v1${path} HTTP/${version}`, 'Host: proxy', ...headers];
+  return [...lines, '', ''].join('\r\n');
+}
+
+export interface Meeting {
+  readonly client: Line;
+  readonly upstream: Line;
+  readonly wire: WireServer;
+  readonly front: Front;
+}
+
+/** A client and an upstream with a request's head on its way between them, both driven by hand. */
+export async function meet(
+  options: Parameters<typeof startFront>[0] = {},
+  request = get('/models'),
+  surroundings?: Parameters<typeof startFront>[1],
+): Promise<Meeting> {
+  const wire = await listenOnWire();
+  const front = await startFront({ target: `${wire.origin}/up`, ...options }, surroundings);
+  const client = await dial(front.origin);
+  await client.write(request);
+  const upstream = await wire.next();
+  await upstream.until('\r\n\r\n');
+  return { client, upstream, wire, front };
+}
+
+/** An HTTP server in the upstream's place, closed after the test. */
+export async function startUpstream(handler: Parameters<typeof listen>[0]): Promise<string> {
+  const running = await listen(handler);
+  closeAfterTest(() => running.close());
+  return running.origin;
+}
+
+/** Resolves when a number has not grown for some time: a busy machine makes it later, not wrong. */
+export async function standsStill(count: () => number): Promise<void> {
+  let before = -1;
+  let since = performance.now();
+  await until(() => {
+    if (count() !== before) since = performance.now();
+    before = count();
+    return before > 0 && performance.now() - since > 300;
+  }, 20_000);
 }
