@@ -404,6 +404,23 @@ describe('the limit', () => {
     expect(JSON.parse(reply.text)).toMatchObject({ length: 5_000 });
   });
 
+  test('an early answer to an upload reaches a client that reads when it has sent all', async () => {
+    const { origin, venice } = await startScene();
+    venice.script({ kind: 'early-answer', status: 401, body: { error: 'no' } });
+    const client = await dial(origin);
+    client.socket.pause();
+    const body = 'x'.repeat(4_000_000);
+    await client.write(
+      `POST /api/v1/audio/transcriptions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\n` +
+        `Content-Type: multipart/form-data; boundary=x\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await client.write(body);
+    client.socket.resume();
+    await client.ended;
+    expect(client.text).toMatch(/^HTTP\/1\.1 401 /);
+    expect(client.text).toContain('{"error":"no"}');
+  });
+
   test('is told to a client that has most of its body before it', async () => {
     const { origin, venice } = await startScene({ bodyLimit: 100 });
     const client = await dial(origin);
@@ -489,6 +506,18 @@ describe.each(EXPRESSES)('in %s', (_name, express) => {
       expect(bodiesOf(scene)).toEqual([text]);
       expect(framingOf(scene)).toEqual([[String(Buffer.byteLength(text)), undefined]]);
       expect(scene.venice.calls[0]?.headers).not.toHaveProperty('content-encoding');
+    });
+
+    test('what came in another character set goes out as UTF-8, and says so', async () => {
+      const scene = await behind(express.json());
+      const reply = await send(scene.baseUrl + ECHO, {
+        headers: { 'content-type': 'application/json; charset=utf-16le' },
+        body: Buffer.from('{"model":"é"}', 'utf16le'),
+      });
+      expect(reply.status).toBe(200);
+      expect(bodiesOf(scene)).toEqual(['{"model":"é"}']);
+      const type = scene.venice.calls[0]?.headers['content-type'];
+      expect(type).toBe('application/json; charset=utf-8');
     });
 
     test('a request without a body goes out without one', async () => {

@@ -1,15 +1,12 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
+import { endAnswer, isStillSending } from './end-answer.ts';
 import { ProxyError, describeError, errorBody, isError, redact } from './errors.ts';
-import { hasBody } from './headers.ts';
 import { noteAttempts } from './relay-answer.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 
 const log = createLog('answer-error');
-
-/** So long a client that is still sending gets to finish and read its answer. */
-const LINGER_MS = 1_000;
 
 /** Last in the list: what a step threw becomes an answer in OpenAI's shape. */
 // Express knows error middlewares by their four parameters.
@@ -55,21 +52,11 @@ function send(context: RequestContext, res: Response, { code, status, message }:
     res.setHeader('retry-after', '1');
   }
   const { req } = context;
-  if (req.readableEnded || !hasBody(req.headers)) {
-    res.end(body);
-    return;
-  }
-  // A connection that is closed while the client still sends is reset, and the answer may be lost
-  // with it: it goes out whole now, the connection a little later.
-  res.setHeader('connection', 'close');
+  if (isStillSending(req)) res.setHeader('connection', 'close');
+  res.cork();
   res.write(body);
-  const end = (): void => {
-    clearTimeout(timer);
-    req.off('end', end).off('close', end);
-    res.end();
-  };
-  const timer = setTimeout(end, LINGER_MS);
-  req.on('end', end).on('close', end).resume();
+  endAnswer(req, res);
+  res.uncork();
 }
 
 function stackOf(error: unknown): string | undefined {

@@ -14,6 +14,8 @@ export type CapturedBody =
       readonly bytes: Buffer;
       /** Nobody has decoded it: its `Content-Encoding` still holds, and it cannot be rewritten. */
       readonly isEncoded: boolean;
+      /** A body parser had turned it into text or values: it is UTF-8 now, whatever it was. */
+      readonly isRespelt: boolean;
     }
   /** Streams through unread, once. */
   | { readonly kind: 'passthrough' };
@@ -57,13 +59,18 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
     );
   }
   if (bytes.length > limitBytes) throw tooLarge(limitBytes);
-  return { kind: 'held', bytes, isEncoded: false };
+  return { kind: 'held', bytes, isEncoded: false, isRespelt: !Buffer.isBuffer(parsed) };
 }
 
 async function hold(context: RequestContext, limitBytes: number): Promise<void> {
   const bytes = await collect(context, limitBytes);
   const encoding = context.req.headers['content-encoding'] ?? 'identity';
-  context.body = { kind: 'held', bytes, isEncoded: encoding !== 'identity' };
+  context.body = {
+    kind: 'held',
+    bytes,
+    isEncoded: encoding !== 'identity',
+    isRespelt: false,
+  };
 }
 
 function collect(context: RequestContext, limitBytes: number): Promise<Buffer> {

@@ -1,5 +1,6 @@
 import type { RequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
+import { endAnswer, isStillSending } from './end-answer.ts';
 import { describeError, errorEvent } from './errors.ts';
 import type { ProxyError } from './errors.ts';
 import { EventAligner } from './event-stream.ts';
@@ -57,9 +58,7 @@ function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
   }
   if (answer.isReplaced) describeConverted(res, answer);
   if (answer.isEventStream) describeEvents(res);
-  // The rest of a body that nobody reads may be endless.
-  if (context.body.kind === 'passthrough' && !req.readableEnded)
-    setHeader(res, 'connection', 'close');
+  if (isStillSending(req)) setHeader(res, 'connection', 'close');
   addNotes(context, answer);
 }
 
@@ -150,7 +149,7 @@ class Relay implements AnswerSink {
   }
 
   end(): void {
-    this.res.end();
+    endAnswer(this.context.req, this.res);
   }
 
   broken(error: ProxyError): void {

@@ -15,6 +15,10 @@ export function upstreamHeaders(context: RequestContext, pseudonym: string): Out
   if (body.kind === 'held') {
     headers['content-length'] = String(body.bytes.length);
     if (!body.isEncoded) delete headers['content-encoding'];
+    if (body.isRespelt) {
+      const type = String(headers['content-type']);
+      headers['content-type'] = type.replace(/(;\s*charset=)[^;]*/i, '$1utf-8');
+    }
   } else if (req.headers['content-length'] !== undefined) {
     headers['content-length'] = req.headers['content-length'];
   } else if (body.kind === 'passthrough' && METHODS_WITHOUT_FRAMING.has(req.method)) {

@@ -101,12 +101,14 @@ export interface Upstream {
 
 export function createUpstream(config: Config): Upstream {
   const Agent = config.target.protocol === 'https:' ? HttpsAgent : HttpAgent;
-  const limits = { maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
-  const kept = carrier(config, config.agent ?? new Agent({ ...limits, keepAlive: true }));
+  const limits = { maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256, keepAlive: true };
+  const kept = carrier(config, config.agent ?? new Agent(limits));
   // On a kept connection a request can cross the upstream's goodbye, and then nobody knows whether
-  // it was read. Where that matters, a handshake is cheaper.
-  const fresh =
-    config.agent === undefined ? carrier(config, new Agent({ ...limits, keepAlive: false })) : kept;
+  // it was read. Where that matters, a handshake is cheaper. Not by `keepAlive: false`, though:
+  // `Connection: close` makes servers close on an upload that they answer early.
+  const forgetful = new Agent(limits);
+  forgetful.maxFreeSockets = 0;
+  const fresh = config.agent === undefined ? carrier(config, forgetful) : kept;
 
   return {
     call(request, answer, isFresh) {
