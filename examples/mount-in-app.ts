@@ -2,10 +2,10 @@
 //
 //   node dist/examples/mount-in-app.js
 //
-// then point an OpenAI client at http://localhost:3000/api/v1, with your Venice key.
+// Then point an OpenAI client at http://localhost:3000/api/v1, with your Venice key.
 import express from 'express';
 import type { Express } from 'express';
-import { createHealthCheck, createVeniceProxy } from 'venice-proxy';
+import { createHealthCheck, createVeniceProxy, optionsFromEnv } from 'venice-proxy';
 import type { VeniceProxyOptions } from 'venice-proxy';
 import { isMain } from './is-main.ts';
 
@@ -27,7 +27,14 @@ export function createApp(options: VeniceProxyOptions = {}): Express {
   // In front of body parsers: what is not parsed here goes out byte for byte.
   app.use('/api/v1', proxy);
   app.use(express.json());
+  app.post('/notes', (req, res) => {
+    res.json({ noted: req.body as unknown });
+  });
   return app;
 }
 
-if (isMain(import.meta.url)) createApp().listen(3000);
+if (isMain(import.meta.url)) {
+  // Without `optionsFromEnv()` no variable counts: the defaults go to Venice.
+  const server = createApp(optionsFromEnv()).listen(Number(process.env['PORT'] ?? 3000));
+  server.once('listening', () => console.log('listening on', server.address()));
+}
