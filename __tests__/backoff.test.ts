@@ -302,7 +302,7 @@ describe('exponential backoff', () => {
   test('follows a failed connection', () => {
     expect(delayAfter(undefined, 2, { now: NOW, random: 0.5 }, CONFIG)).toEqual({
       delayMs: 1_000,
-      reason: 'connection failed',
+      reason: 'no answer',
       told: false,
     });
   });

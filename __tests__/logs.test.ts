@@ -152,7 +152,7 @@ describe('one line a retry', () => {
     expect(linesOf('forward')).toEqual([
       expect.stringMatching(
         new RegExp(
-          `^${start} attempt=1 reason="connection failed" delayMs=${first} cause=".*ECONNRESET.*"$`,
+          `^${start} attempt=1 reason="no answer" delayMs=${first} cause=".*ECONNRESET.*"$`,
         ),
       ),
       `${start} attempt=2 status=502 reason="status 502" delayMs=${second}`,
@@ -468,7 +468,7 @@ describe('hooks', () => {
         request,
         attempt: 1,
         status: undefined,
-        reason: 'connection failed',
+        reason: 'no answer',
         delayMs: expect.any(Number),
       },
       { hook: 'attempt', request, attempt: 2 },

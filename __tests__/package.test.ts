@@ -25,7 +25,7 @@ beforeAll(async () => {
     { cwd: root },
   );
   files = [...stdout.matchAll(/"path": "([^"]+)"/g)].map(([, name]) => name ?? '');
-  const [packed] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'));
+  const packed = (await readdir(folder)).find((name) => name.endsWith('.tgz'));
   tarball = path.join(folder, packed ?? '');
   upstream = await listen((req, res) => {
     req.resume().on('end', () => res.end(JSON.stringify({ path: req.url })));
@@ -89,12 +89,21 @@ describe.each([
     await run(
       'npm',
       [
-        ...['install', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'],
-        ...[tarball, `express@${express}`, `@types/express@${types}`, '@types/node@20'],
+        'install',
+        '--no-audit',
+        '--no-fund',
+        '--prefer-offline',
+        '--loglevel=error',
+        tarball,
+        `express@${express}`,
+        `@types/express@${types}`,
+        '@types/node@20',
       ],
       { cwd: app },
     );
-    for (const [name, text] of Object.entries(APPS)) await writeFile(path.join(app, name), text);
+    await Promise.all(
+      Object.entries(APPS).map(([name, text]) => writeFile(path.join(app, name), text)),
+    );
   }, INSTALL_MS);
 
   test.each(Object.keys(APPS))('serves from %s', async (file) => {
@@ -106,7 +115,10 @@ describe.each([
     await writeFile(path.join(app, 'app.mts'), TYPED_APP);
     const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
     const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023'];
-    await run(process.execPath, [tsc, ...flags, '--types', 'node', 'app.mts'], { cwd: app });
+    const checked = run(process.execPath, [tsc, ...flags, '--types', 'node', 'app.mts'], {
+      cwd: app,
+    });
+    await expect(checked).resolves.toMatchObject({ stdout: '' });
   }, 30_000);
 
   test('brings a venice-proxy command', async () => {

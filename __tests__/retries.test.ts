@@ -450,7 +450,7 @@ describe('a connection that is lost', () => {
     expect([reply.status, scene.venice.calls.length]).toEqual([200, 3]);
     expect(reply.headers['x-venice-proxy-attempts']).toBe('3');
     const [first, ...others] = scene.recorder.retries;
-    expect(first).toMatchObject({ attempt: 1, status: undefined, reason: 'connection failed' });
+    expect(first).toMatchObject({ attempt: 1, status: undefined, reason: 'no answer' });
     expect(others).toHaveLength(1);
     expect(scene.venice.calls.at(-1)?.body.toString()).toBe(JSON.stringify(CHAT));
   });
@@ -549,8 +549,8 @@ describe('a connection that cannot be made', () => {
     expect([reply.status, front.recorder.attempts]).toEqual([502, 3]);
     expect(reply.text).toMatch(/"code":"upstream_unreachable"/);
     expect(front.recorder.retries).toEqual([
-      expect.objectContaining({ attempt: 1, status: undefined, reason: 'connection failed' }),
-      expect.objectContaining({ attempt: 2, status: undefined, reason: 'connection failed' }),
+      expect.objectContaining({ attempt: 1, status: undefined, reason: 'no answer' }),
+      expect.objectContaining({ attempt: 2, status: undefined, reason: 'no answer' }),
     ]);
   });
 

@@ -40,8 +40,8 @@ describe('timeout.connect', () => {
       },
     });
     expect(front.recorder.retries).toEqual([
-      expect.objectContaining({ attempt: 1, status: undefined, reason: 'connection failed' }),
-      expect.objectContaining({ attempt: 2, status: undefined, reason: 'connection failed' }),
+      expect.objectContaining({ attempt: 1, status: undefined, reason: 'no answer' }),
+      expect.objectContaining({ attempt: 2, status: undefined, reason: 'no answer' }),
     ]);
     expect([front.agent.sockets, front.agent.requests]).toMatchObject([{}, {}]);
   });

@@ -9,7 +9,7 @@ import type { Running } from './helpers/serve.ts';
 
 const open: Running[] = [];
 afterEach(async () => {
-  for (const each of open.splice(0)) await each.close();
+  await Promise.all(open.splice(0).map((each) => each.close()));
 });
 
 async function upstreamServer(handler: http.RequestListener): Promise<Running> {

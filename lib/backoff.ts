@@ -47,7 +47,7 @@ export function delayAfter(
     const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * growth);
     return { delayMs: Math.round(chance.random * ceilingMs), reason, told: false };
   };
-  if (answer === undefined) return backoff('connection failed');
+  if (answer === undefined) return backoff('no answer');
 
   const now = upstreamNow(answer.headers, chance.now);
   if (answer.status === 429 && answer.text.includes('Too many failed attempts')) {
