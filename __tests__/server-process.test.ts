@@ -240,7 +240,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
   });
 });
 
-test('what is not done within SHUTDOWN_GRACE is cut off, and the exit is 0 all the same', async () => {
+test('what is not done within SHUTDOWN_GRACE is cut off with an error event and logged, and the exit is 0', async () => {
   const server = start({ SHUTDOWN_GRACE: '0.2' });
   const url = await server.baseUrl();
   standIn.script({ kind: 'stall-stream', afterEvents: 1 });
@@ -248,8 +248,8 @@ test('what is not done within SHUTDOWN_GRACE is cut off, and the exit is 0 all t
   await standIn.arrived(1);
   server.child.kill('SIGTERM');
   expect(await server.ended).toBe(0);
-  await streaming.then(
-    ({ complete }) => expect(complete).toBe(false),
-    () => {},
-  );
+  const { complete, text } = await streaming;
+  expect(complete).toBe(false);
+  expect(text).toMatch(/data: \{"error":\{.*"code":"draining"\}\}\n\n$/);
+  expect(server.stderr).toMatch(/"outcome":"broken","code":"draining"/);
 });

@@ -29,7 +29,19 @@ async function checkOf(listener: RequestListener, path = '/api/v1') {
 }
 
 describe('GET /ready', () => {
-  test.each([200, 301, 401, 404, 429])('a target that answers %d is reachable', async (status) => {
+  test('a target without /models is not healthy, and the reason says what may be wrong', async () => {
+    const { ask } = await checkOf((_req, res) => {
+      res.writeHead(404).end('{}');
+    });
+    const reply = await ask();
+    expect(reply.status).toBe(503);
+    expect(JSON.parse(reply.text)).toMatchObject({
+      status: 'unhealthy',
+      reason: expect.stringContaining('/api/v1'),
+    });
+  });
+
+  test.each([200, 301, 401, 429])('a target that answers %d is reachable', async (status) => {
     const { asked, ask, proxy } = await checkOf((_req, res) => {
       res.writeHead(status, { location: '/elsewhere' }).end('{}');
     });

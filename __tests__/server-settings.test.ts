@@ -181,8 +181,6 @@ describe('the command line', () => {
     ['--demo', key, 'demo'],
     ['--demo=auto', {}, 'demo'],
     ['--demo=auto', { VENICE_API_KEY: ' ', OPENAI_BASE_URL: '' }, 'demo'],
-    ['--demo=auto', key, 'serve'],
-    ['--demo=auto', url, 'serve'],
     ['--help', {}, 'help'],
     ['-h', {}, 'help'],
     ['--demo --help', {}, 'help'],
@@ -192,6 +190,11 @@ describe('the command line', () => {
   ];
   test.each(rows)('%j with %j means %s', (line, env, kind) => {
     expect(parseCommand(line.split(' ').filter(Boolean), env)).toEqual({ kind });
+  });
+
+  test.each([key, url])('"--demo=auto" serves as usual with %j, and knows why', (env) => {
+    const [becauseOf] = Object.keys(env);
+    expect(parseCommand(['--demo=auto'], env)).toEqual({ kind: 'serve', becauseOf });
   });
 
   test.each([

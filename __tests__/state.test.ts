@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import express5 from 'express';
 import http, { Agent } from 'node:http';
+import { once } from 'node:events';
 import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '../examples/stand-in-venice.ts';
@@ -190,6 +191,57 @@ describe('drain()', () => {
     await Promise.all([scene.proxy.drain(), scene.proxy.drain()]);
     expect((await waiting).status).toBe(200);
     expect([scene.venice.calls.length, scene.recorder.delays]).toEqual([2, [100]]);
+  });
+
+  test('breaks off a stream that outlives the grace, with an error event', async () => {
+    const scene = await startScene();
+    scene.venice.script({ kind: 'stall-stream', afterEvents: 2 });
+    const stream = chat(scene, { stream: true });
+    await scene.venice.arrived(1);
+    await until(() => scene.proxy.lastHeard !== undefined);
+    await scene.proxy.drain(50);
+    const reply = await stream;
+    expect([reply.status, reply.complete]).toEqual([200, false]);
+    expect(reply.text).toMatch(/\n\ndata: \{"error":\{.*"code":"draining"\}\}\n\n$/);
+    expect(await scene.recorder.ended()).toMatchObject({ outcome: 'broken', code: 'draining' });
+    await scene.venice.calls[0]?.over;
+    expect(scene.venice.calls[0]?.aborted).toBe(true);
+  });
+
+  test.each([
+    ['waits for its answer', { kind: 'silent' }],
+    ['waits for its next attempt', { kind: 'abuse-block' }],
+  ] satisfies [string, Fault][])(
+    'answers a request that still %s after the grace with 503',
+    async (_what, fault) => {
+      const scene = await startScene({ rateLimitWait: 60_000 });
+      scene.venice.script(fault);
+      const waiting = chat(scene);
+      await scene.venice.arrived(1);
+      if (fault.kind === 'abuse-block') await scene.recorder.retried(1);
+      await scene.proxy.drain(50);
+      const reply = await waiting;
+      expect(reply.status).toBe(503);
+      expect(JSON.parse(reply.text)).toMatchObject({ error: { code: 'draining' } });
+      expect(scene.venice.calls).toHaveLength(1);
+      expect(scene.proxy.inFlight).toBe(0);
+    },
+  );
+
+  test('answers a client that still sends its body after the grace with 503', async () => {
+    const scene = await startScene();
+    const request = http.request(`${scene.baseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': 100 },
+    });
+    request.write('{');
+    await until(() => scene.proxy.inFlight === 1);
+    const drained = scene.proxy.drain(50);
+    const [response] = await once(request, 'response');
+    expect(response.statusCode).toBe(503);
+    response.resume();
+    await drained;
+    request.destroy();
   });
 
   test('of one router leaves another alone', async () => {

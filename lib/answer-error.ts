@@ -17,7 +17,7 @@ export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next
     return;
   }
   if (context.left) return;
-  const shown = asProxyError(error);
+  const shown = context.interruption ?? asProxyError(error);
   log('answered with an error', {
     id: context.id,
     status: shown.status,
@@ -53,10 +53,7 @@ function send(context: RequestContext, res: Response, { code, status, message }:
   }
   const { req } = context;
   if (isStillSending(req)) res.setHeader('connection', 'close');
-  res.cork();
-  res.write(body);
-  endAnswer(req, res);
-  res.uncork();
+  endAnswer(req, res, body);
 }
 
 function stackOf(error: unknown): string | undefined {

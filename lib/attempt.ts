@@ -83,10 +83,11 @@ export class Attempt implements CallEvents, Cancellable {
     });
   }
 
-  /** The client has left: whatever phase this is in, the upstream call ends here. */
-  cancel(): void {
-    this.#fail('final', new ProxyError('request_timeout', 'The client left.'));
-    this.#answer?.discard();
+  /** Whatever phase this is in, the upstream call ends here. */
+  cancel(reason?: ProxyError): void {
+    this.#fail('final', reason ?? new ProxyError('request_timeout', 'The client left.'));
+    if (reason === undefined) this.#answer?.discard();
+    else this.#answer?.interrupt(reason);
   }
 
   onRequest(request: ClientRequest): void {

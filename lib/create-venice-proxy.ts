@@ -57,6 +57,6 @@ function withState(router: Router, target: string, state: ProxyState): VenicePro
     inFlight: { get: () => state.inFlight, enumerable: true },
     lastHeard: { get: () => state.lastHeard, enumerable: true },
     draining: { get: () => state.draining, enumerable: true },
-    drain: { value: () => state.drain() },
+    drain: { value: (graceMs?: number) => state.drain(graceMs) },
   }) as VeniceProxy;
 }

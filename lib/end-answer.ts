@@ -10,15 +10,16 @@ export function isStillSending(req: Request): boolean {
 }
 
 /**
- * Ends an answer that is written. A connection that is closed while the client still sends is
+ * Ends an answer. A connection that is closed while the client still sends is
  * reset, and the answer may be lost with it (RFC 9112 §9.6): it goes out whole now, the connection
  * a little later. The rest of the body is not waited for any longer: it may be endless.
  */
-export function endAnswer(req: Request, res: Response): void {
+export function endAnswer(req: Request, res: Response, last?: Buffer): void {
   if (!isStillSending(req)) {
-    res.end();
+    res.end(last);
     return;
   }
+  if (last !== undefined) res.write(last);
   const end = (): void => {
     clearTimeout(timer);
     req.off('end', end).off('close', end);

@@ -59,7 +59,7 @@ export function describeError(error: unknown, depth = 0): string {
   const parts: string[] = [];
   let current = error;
   while (isError(current) && parts.length < 5) {
-    const message = current.message.replace(/\.$/, '');
+    const message = current.message.replace(/\.(\)?)$/, '$1');
     // Our own codes have a field of their own in the log.
     const code = current instanceof ProxyError ? '' : String(current.code ?? '');
     const isNews = code !== '' && !message.includes(code);

@@ -75,6 +75,7 @@ export function forward(
   ): Promise<UpstreamAnswer> {
     // It may have left while a key was fetched: nothing would cancel this call.
     if (context.left) throw new AttemptFailure('final', CLIENT_LEFT);
+    if (context.interruption) throw new AttemptFailure('final', context.interruption);
     const attempt = new Attempt(context, config, (status) => state.hear(status));
     const answer = await attempt.run(upstream, headers, isFresh);
     return context.wantsBase64 ? convertAnswer(answer) : answer;
@@ -115,6 +116,7 @@ export function forward(
   /** No more attempts: the last answer is the client's, or an error of ours where there is none. */
   function giveUp(context: RequestContext, failure: AttemptFailure): void {
     if (context.left) return;
+    if (context.interruption) throw context.interruption;
     const { answer, kind, error } = failure;
     const { attempts } = context;
     const against = whyNot(context, failure);

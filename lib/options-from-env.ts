@@ -102,7 +102,7 @@ function inWords<Value>(check: () => Value, name: string, allowed: string, text:
 }
 
 function names(name: string, text: string): readonly string[] {
-  if (text === 'none') return [];
+  if (text.toLowerCase() === 'none') return [];
   const listed = text.split(',').map((item) => item.trim());
   // A comma too many is more likely a typing error than a parameter without a name.
   if (listed.includes('')) throw invalid(name, 'names separated by commas, or `none`', text);

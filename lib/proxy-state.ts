@@ -1,4 +1,5 @@
 import type { Router } from 'express';
+import { ProxyError } from './errors.ts';
 
 /** The last answer, of whatever status, that came from the target. */
 export interface LastHeard {
@@ -16,41 +17,64 @@ export interface VeniceProxy extends Router {
   readonly lastHeard: LastHeard | undefined;
   /** Whether `drain()` was called: new requests get a 503. */
   readonly draining: boolean;
-  /** Refuses new requests from now on; resolves when those in flight have ended. Cannot be undone. */
-  drain(): Promise<void>;
+  /**
+   * Refuses new requests from now on; resolves when those in flight have ended. Cannot be undone.
+   * @param graceMs - milliseconds after which those that are left are broken off: a stream with an
+   * error event, a request that has no answer yet with a 503; by default they may take their time
+   */
+  drain(graceMs?: number): Promise<void>;
+}
+
+/** A request that the proxy may have to end by itself. */
+export interface Interruptible {
+  interrupt(error: ProxyError): void;
 }
 
 /** What the requests of one router share. */
 export class ProxyState {
-  inFlight = 0;
   lastHeard: LastHeard | undefined;
   draining = false;
   #requests = 0;
-  #drained: (() => void)[] = [];
+  readonly #open = new Set<Interruptible>();
+  #onDrained: () => void = () => {};
 
   nextRequestId(): string {
     this.#requests += 1;
     return this.#requests.toString(36);
   }
 
-  enter(): void {
-    this.inFlight += 1;
+  get inFlight(): number {
+    return this.#open.size;
   }
 
-  leave(): void {
-    this.inFlight -= 1;
-    if (this.inFlight === 0) for (const resolve of this.#drained.splice(0)) resolve();
+  enter(request: Interruptible): void {
+    this.#open.add(request);
+  }
+
+  leave(request: Interruptible): void {
+    this.#open.delete(request);
+    if (this.#open.size === 0) this.#onDrained();
   }
 
   hear(status: number): void {
     this.lastHeard = { at: new Date(), status };
   }
 
-  drain(): Promise<void> {
+  drain(graceMs?: number): Promise<void> {
     this.draining = true;
+    if (this.#open.size === 0) return Promise.resolve();
+    const breakOff = (): void => {
+      const error = new ProxyError('draining', 'This server is shutting down.');
+      for (const request of this.#open) request.interrupt(error);
+    };
+    const grace = graceMs === undefined ? undefined : setTimeout(breakOff, graceMs);
+    const previous = this.#onDrained;
     return new Promise((resolve) => {
-      if (this.inFlight === 0) resolve();
-      else this.#drained.push(resolve);
+      this.#onDrained = () => {
+        clearTimeout(grace);
+        previous();
+        resolve();
+      };
     });
   }
 }

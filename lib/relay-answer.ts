@@ -33,10 +33,9 @@ export const relayAnswer: RequestHandler = (_req, res, next) => {
   } else {
     const isReadable = answer.isEventStream && answer.isPlain;
     const relay = isReadable ? new EventRelay(context, answer) : new Relay(context, answer);
-    // What is there already leaves in one write: of a short answer everything.
-    res.cork();
+    // Not corked: Node does so itself until the tick is over, and with `res.cork()` Node 22 and 24
+    // send the last chunk in front of the second write.
     answer.consume(relay);
-    res.uncork();
   }
 };
 
@@ -156,7 +155,7 @@ class Relay implements AnswerSink {
     this.noteBreak(error);
     // An answer that was dead before it was relayed: its head and what came of it still go out.
     if (!this.res.headersSent) this.res.flushHeaders();
-    this.res.uncork();
+    this.res.socket?.uncork();
     breakConnection(this.res);
   }
 

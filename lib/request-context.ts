@@ -5,14 +5,15 @@ import { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
 import type { Config } from './options.ts';
-import type { ProxyState } from './proxy-state.ts';
+import type { Interruptible, ProxyState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import { logRequest } from './request-log.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 
 /** Whatever a request is busy with and must drop at once when its client leaves. */
 export interface Cancellable {
-  cancel(): void;
+  /** @param reason - what the client is told, when it is the proxy that ends the request */
+  cancel(reason?: ProxyError): void;
 }
 
 /** What a failed request's last answer says beside what the upstream wrote. */
@@ -24,7 +25,7 @@ export interface GivenUp {
 }
 
 /** One request on its way through the proxy: each step reads it and adds its part. */
-export class RequestContext implements RequestInfo {
+export class RequestContext implements RequestInfo, Interruptible {
   readonly id: string;
   readonly req: Request;
   readonly res: Response;
@@ -54,6 +55,8 @@ export class RequestContext implements RequestInfo {
 
   /** The client has gone: nothing may be begun for it any more. */
   left = false;
+  /** Why the proxy ends the request by itself: nothing may be begun for it, either. */
+  interruption: ProxyError | undefined;
   // A plain reference, no AbortSignal: a listener on a signal for each request makes so much work
   // for the garbage collector that the slowest percent of requests takes four times as long.
   busyWith: Cancellable | undefined;
@@ -82,6 +85,12 @@ export class RequestContext implements RequestInfo {
       const timer = setTimeout(end, delayMs, 'waited');
       this.busyWith = { cancel: () => end('left') };
     });
+  }
+
+  /** Ends the request from this side. */
+  interrupt(error: ProxyError): void {
+    this.interruption ??= error;
+    this.busyWith?.cancel(error);
   }
 
   /** The client's side is closed, in whichever way. */
@@ -143,12 +152,12 @@ export function openContext(config: Config, state: ProxyState): RequestHandler {
   return function openRequestContext(req, res, next): void {
     const context = new RequestContext(state.nextRequestId(), req, res);
     (res as Response & ContextCarrier)[CONTEXT] = context;
-    state.enter();
+    state.enter(context);
     const { socket } = req;
     const close = (): void => {
       waiting.get(socket)?.delete(close);
       res.off('close', close);
-      state.leave();
+      state.leave(context);
       context.close(config);
     };
     res.once('close', close);

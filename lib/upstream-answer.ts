@@ -136,10 +136,7 @@ export class UpstreamAnswer implements AnswerSink {
   consume(sink: AnswerSink): void {
     this.#sink = sink;
     this.resume();
-    const collected = this.#collected.splice(0);
-    // In one piece: of many small ones that are written corked, Node 22 never tells the drain.
-    if (collected.length > 1) sink.data(Buffer.concat(collected));
-    else if (collected[0] !== undefined) sink.data(collected[0]);
+    for (const chunk of this.#collected.splice(0)) sink.data(chunk);
     if (this.#state === 'ended') sink.end();
     else if (this.#state !== 'open') sink.broken(this.#state);
   }
@@ -166,6 +163,12 @@ export class UpstreamAnswer implements AnswerSink {
     this.#finish(new ProxyError('upstream_disconnected', 'Nobody wanted the rest of the answer.'));
     // Who waits for its beginning waits in vain.
     this.#onProgress();
+    this.#response.destroy();
+  }
+
+  /** Ends it from this side, for whoever consumes it to tell. */
+  interrupt(error: ProxyError): void {
+    this.#finish(error);
     this.#response.destroy();
   }
 

@@ -40,6 +40,7 @@ export function createServerApp(
 
 function answerNotFound(pathPrefix: string): RequestHandler {
   return function notFound(req, res): void {
+    logServer('nothing here', { method: req.method, path: req.path });
     sendError(
       res,
       404,

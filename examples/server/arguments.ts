@@ -3,7 +3,12 @@ import type { Env } from './variables.ts';
 
 /** What the command line asks for. */
 export type Command =
-  | { readonly kind: 'serve' | 'demo' | 'help' | 'version' }
+  | { readonly kind: 'demo' | 'help' | 'version' }
+  | {
+      readonly kind: 'serve';
+      /** The variable because of which `--demo=auto` is no demo. */
+      readonly becauseOf?: string;
+    }
   /** Something that is not known: told as it stands. */
   | { readonly kind: 'unknown'; readonly argument: string };
 
@@ -39,13 +44,14 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
 }
 
 function commandOf(name: string, value: string | undefined, env: Env): Command | undefined {
-  if (name === 'demo' && value === 'auto') return { kind: isConfigured(env) ? 'serve' : 'demo' };
+  if (name === 'demo' && value === 'auto') {
+    const becauseOf = configuredBy(env);
+    return becauseOf === undefined ? { kind: 'demo' } : { kind: 'serve', becauseOf };
+  }
   if (value !== undefined) return undefined;
   return name === 'demo' || name === 'help' || name === 'version' ? { kind: name } : undefined;
 }
 
-function isConfigured(env: Env): boolean {
-  return [env['VENICE_API_KEY'], env['OPENAI_BASE_URL']].some(
-    (value) => value !== undefined && value.trim() !== '',
-  );
+function configuredBy(env: Env): string | undefined {
+  return ['VENICE_API_KEY', 'OPENAI_BASE_URL'].find((name) => (env[name]?.trim() ?? '') !== '');
 }

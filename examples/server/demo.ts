@@ -3,6 +3,7 @@ import { createStandInVenice } from '../stand-in-venice.ts';
 import { member } from './error-reason.ts';
 import { startServer } from './start-server.ts';
 import type { RunningServer } from './start-server.ts';
+import { PROXY_VARIABLES, SERVER_VARIABLES } from './variables.ts';
 import type { Env } from './variables.ts';
 
 /** The server in front of a stand-in of Venice's. */
@@ -48,8 +49,15 @@ export async function startDemo(
 
   const { url, proxy } = running;
 
+  const unused = Object.keys({ ...PROXY_VARIABLES, ...SERVER_VARIABLES }).filter(
+    (name) => (env[name]?.trim() ?? '') !== '' && ![...KEPT, 'DEBUG'].includes(name),
+  );
+
   async function show(): Promise<void> {
     print(introduction(url));
+    if (unused.length > 0) {
+      print(`\n  Set, but not used in the demo:\n    ${unused.join('\n    ')}\n`);
+    }
     standIn.script({ kind: 'rate-limited', resetMs: 1_500 });
     await ask(RATE_LIMIT, 'What happens at a rate limit?');
     standIn.script(
@@ -107,8 +115,8 @@ export async function startDemo(
 
 function introduction(url: string): string {
   return `
-  venice-proxy, in front of a stand-in for Venice on this machine: it takes
-  neither a key nor a network. Clients find it at
+  venice-proxy, in front of a stand-in for Venice on this machine, which needs
+  no network and takes any key. Clients find it at
 
     ${url}
 

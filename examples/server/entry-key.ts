@@ -13,7 +13,9 @@ export type EntryHeader = 'authorization' | 'x-proxy-api-key';
 export function requireEntryKey(keys: readonly string[], header: EntryHeader): RequestHandler {
   const hashes = keys.map((key) => sha256(key));
   const place =
-    header === 'authorization' ? '`Authorization: Bearer KEY`' : '`X-Proxy-Api-Key: KEY`';
+    header === 'authorization'
+      ? '`Authorization: Bearer KEY`'
+      : '`X-Proxy-Api-Key: KEY` (`Authorization` is for a key of Venice)';
 
   return function checkEntryKey(req, res, next): void {
     const key = readKey(req, header);

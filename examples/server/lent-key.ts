@@ -33,8 +33,13 @@ function reasonAgainst({ headers }: Request, corsOrigins: readonly string[]): st
   const { origin, host = '' } = headers;
   const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
   if (!isLoopback(name) && !name.endsWith('.localhost')) return `the host name ${quote(name)}`;
-  const isOwn = origin === undefined || origin === `http://${host}`;
-  if (isOwn || corsOrigins.includes('*') || corsOrigins.includes(origin)) return undefined;
+  if (origin === undefined) {
+    // Pictures and the like are asked for without an origin, but browsers tell whose they are.
+    const site = headers['sec-fetch-site'];
+    return site === 'cross-site' || site === 'same-site' ? 'a web page' : undefined;
+  }
+  if (origin === `http://${host}` || corsOrigins.includes('*') || corsOrigins.includes(origin))
+    return undefined;
   return `the web page ${quote(origin)}`;
 }
 

@@ -20,7 +20,10 @@ try {
     const demo = await startDemo();
     stopOnSignals(demo);
     await demo.show();
-  } else {
+  } else if (command.kind === 'serve') {
+    const { becauseOf } = command;
+    if (becauseOf !== undefined)
+      complain(`no demo, as ${becauseOf} is set; --demo shows it anyway`);
     stopOnSignals(await startServer());
   }
 } catch (error) {

@@ -20,7 +20,7 @@ interface Finding {
 
 /**
  * `GET /ready`: whether requests are likely to be served. Asks `/models` of the target, which needs
- * no key: 200 when it answers with less than 500 within 5 s; 503 with the reason when it does not,
+ * no key: 200 when it answers within 5 s, but not with 404 or 500 and more; 503 with the reason else,
  * and while draining. What was found holds for 5 s (1 s when it was bad), and whoever asks in the
  * meantime shares it. The question goes out through `fetch`, not through the proxy: it is neither
  * retried nor counted.
@@ -65,6 +65,9 @@ async function probe(target: string, limits: ReadyLimits): Promise<Finding> {
     const { status } = answer;
     // The list is long and nobody reads it.
     await answer.body?.cancel();
+    if (status === 404) {
+      return unhealthy('The target has no /models: its base URL may lack a path such as /api/v1.');
+    }
     return status < 500
       ? { body: { status: 'healthy', target, targetStatus: status }, holdsMs: limits.healthyMs }
       : unhealthy(`The target answered with status ${status}.`);

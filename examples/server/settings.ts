@@ -119,7 +119,8 @@ function keys(name: string, text: string): readonly string[] {
 }
 
 function origins(name: string, text: string): readonly string[] {
-  const listed = items(text);
+  // Scheme and host are case-insensitive; browsers write them in lower case.
+  const listed = items(text.toLowerCase());
   if (text === '*' || listed.every((item) => ORIGIN.test(item))) return listed;
   throw invalid(
     name,

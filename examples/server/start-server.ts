@@ -13,6 +13,9 @@ import type { ServerSettings } from './settings.ts';
 import { PROXY_VARIABLES, SERVER_VARIABLES } from './variables.ts';
 import type { Env } from './variables.ts';
 
+/** So long what is broken off at the end of the grace may take to reach its client. */
+const LAST_WORDS_MS = 300;
+
 /** A server that listens. */
 export interface RunningServer {
   /** Where this machine finds the API: the base URL for clients. */
@@ -42,24 +45,24 @@ export async function startServer(
   const settings = settingsFromEnv(env, { lendsKey: options.apiKey !== undefined, isTerminal });
   setUpLogs(settings);
   const { app, proxy } = createServerApp(settings, options);
-  // `debug` writes the namespaces that are on into the environment.
-  const { debug: DEBUG, logFormat: LOG_FORMAT } = settings;
-  logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT }));
-
   const server = createHttpServer(app);
   const connections = new Connections(server);
   const port = await listen(server, settings);
   const url = baseUrl(settings, port);
+  // `debug` writes the namespaces that are on into the environment.
+  const { debug: DEBUG, logFormat: LOG_FORMAT } = settings;
+  logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT }));
   logServer('listening', { url });
 
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
     const { shutdownGraceMs } = settings;
-    void proxy.drain();
-    const closed = connections.close(shutdownGraceMs);
+    const drained = proxy.drain(shutdownGraceMs);
+    const closed = connections.close(shutdownGraceMs + LAST_WORDS_MS);
     // Told when it is true: from now on nobody can connect.
     logServer('shutting down', { inFlight: proxy.inFlight, graceSeconds: shutdownGraceMs / 1_000 });
-    await closed;
+    // The last request is in the log a moment after its connection is gone.
+    await Promise.all([closed, drained]);
     logServer('stopped');
   }
   return { url, port, proxy, server, close: () => (closing ??= shutDown()) };
@@ -72,7 +75,7 @@ function configuration(env: Env): Readonly<Record<string, string>> {
     const text = env[name]?.trim() ?? '';
     if (text === '') return [name, shownFallback ?? fallback];
     if (secret !== true) return [name, text];
-    const count = text.split(',').length;
+    const count = name === 'PROXY_API_KEYS' ? text.split(',').length : 1;
     return [name, count === 1 ? '1 key' : `${count} keys`];
   });
   return Object.fromEntries(shown);
