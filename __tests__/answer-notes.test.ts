@@ -59,7 +59,11 @@ describe('x-venice-proxy-attempts and x-venice-proxy-wait', () => {
     scene.venice.script({
       kind: 'answer',
       status: 200,
-      headers: { 'X-Venice-Proxy-Attempts': '99', 'X-Venice-Proxy-Wait': '99' },
+      headers: {
+        'X-Venice-Proxy-Attempts': '99',
+        'X-Venice-Proxy-Wait': '99',
+        'X-Venice-Proxy-Dropped': 'nothing',
+      },
       body: {},
     });
     const { headers } = await send(`${scene.baseUrl}/models`, {
@@ -67,6 +71,7 @@ describe('x-venice-proxy-attempts and x-venice-proxy-wait', () => {
     });
     expect(headers['x-venice-proxy-attempts']).toBe('1');
     expect(headers['x-venice-proxy-wait']).toBe('0');
+    expect(headers).not.toHaveProperty('x-venice-proxy-dropped');
   });
 });
 
@@ -179,9 +184,17 @@ describe('x-should-retry: false', () => {
     expect([status, headers['x-should-retry']]).toEqual([409, undefined]);
   });
 
-  test('leaves an x-should-retry of the upstream as it is', async () => {
+  test('takes the place of what the upstream says, once the attempts are spent', async () => {
+    const scene = await startScene({ retries: 1 });
+    const fault = { kind: 'answer', status: 500, headers: { 'X-Should-Retry': 'true' } } as const;
+    scene.venice.script(fault, fault);
+    expect((await chat(scene)).headers['x-should-retry']).toBe('false');
+    expect(scene.venice.calls).toHaveLength(2);
+  });
+
+  test('leaves what the upstream says to the client where no attempts were to be made', async () => {
     const scene = await startScene({ retries: 0 });
-    scene.venice.script({ kind: 'answer', status: 504, headers: { 'X-Should-Retry': 'true' } });
+    scene.venice.script({ kind: 'answer', status: 500, headers: { 'X-Should-Retry': 'true' } });
     expect((await chat(scene)).headers['x-should-retry']).toBe('true');
   });
 });

@@ -336,12 +336,15 @@ describe('of an answer to base64', () => {
       'upstream_invalid',
     ],
     ['compressed in no way', answered('{}', { 'content-encoding': 'gzip' }), 'upstream_invalid'],
-    [
-      'compressed in an unknown way',
-      answered('{}', { 'content-encoding': 'zst' }),
-      'upstream_invalid',
-    ],
   ];
+
+  test('one in a coding that nobody can read is not paid for twice', async () => {
+    const scene = await startScene();
+    scene.venice.script(answered('{}', { 'content-encoding': 'zst' }));
+    const reply = await embed(scene, BASE64);
+    expect([reply.status, JSON.parse(reply.text).error.code]).toEqual([502, 'upstream_invalid']);
+    expect(scene.venice.calls).toHaveLength(1);
+  });
 
   test.each(broken)('one that is %s is asked for again', async (_how, fault) => {
     const scene = await startScene();

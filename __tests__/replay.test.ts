@@ -222,6 +222,19 @@ describe('kept connections', () => {
     },
   );
 
+  test('that are stale are replaced once a request, by a fresh one', async () => {
+    const scene = await startScene({ retries: 1 });
+    // Two kept connections, both of which will turn out to be dead.
+    await Promise.all([chat(scene), chat(scene)]);
+    const fault = { kind: 'reset', after: 'head' } as const;
+    scene.venice.script(fault, fault, fault);
+    const reply = await chat(scene);
+    // Stale and replaced, lost; stale again, which counts this time.
+    expect(reply.status).toBe(502);
+    expect(scene.venice.calls).toHaveLength(5);
+    expect(reply.headers['x-venice-proxy-attempts']).toBe('2');
+  });
+
   test('that were closed while nobody used them are not used', async () => {
     const scene = await startScene({ retries: 0 });
     scene.venice.script({ kind: 'ok', afterwards: 'close' });

@@ -187,7 +187,7 @@ describe('the http server', () => {
     const { server } = await startTestServer();
     expect(server.keepAliveTimeout).toBeGreaterThan(60_000);
     expect(server.headersTimeout).toBe(60_000);
-    expect(server.requestTimeout).toBe(300_000);
+    expect(server.requestTimeout).toBe(1_800_000);
   });
 });
 

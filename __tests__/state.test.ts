@@ -483,3 +483,26 @@ test('two recorded proxies do not hear of each other', async () => {
   await scene.recorder.ended();
   expect(other.seen).toEqual([]);
 });
+
+test.each([200, 503])(
+  'an upstream call ends when somebody else has answered the client: %i',
+  async (status) => {
+    const scene = await startScene(
+      {},
+      {},
+      {
+        before: (app) =>
+          app.use((_req, res, next) => {
+            setTimeout(() => res.status(status).end('too late'), 50);
+            next();
+          }),
+      },
+    );
+    scene.venice.script({ kind: 'silent' });
+    const reply = await chat(scene);
+    expect([reply.status, reply.text]).toEqual([status, 'too late']);
+    await scene.venice.calls[0]?.over;
+    expect(scene.venice.calls[0]?.aborted).toBe(true);
+    expect(scene.proxy.inFlight).toBe(0);
+  },
+);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
 import { Agent } from 'node:http';
 import net from 'node:net';
@@ -265,4 +266,23 @@ describe('timeout as a number', () => {
     expect([reply.status, front.recorder.attempts]).toEqual([502, 1]);
     expect(reply.text).toMatch(/within 0\.07 s/);
   });
+});
+
+test('a client that stops in the middle of its JSON gets a 408 when it was silent for too long', async () => {
+  const scene = await startScene({ timeout: { idle: 200 } });
+  const request = http.request(`${scene.baseUrl}/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': 100 },
+  });
+  request.on('error', () => {});
+  request.write('{');
+  const [response] = await once(request, 'response');
+  expect(response.statusCode).toBe(408);
+  response.resume();
+  expect(await scene.recorder.ended()).toMatchObject({
+    outcome: 'refused',
+    code: 'request_timeout',
+  });
+  expect(scene.venice.calls).toHaveLength(0);
+  request.destroy();
 });

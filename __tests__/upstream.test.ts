@@ -140,7 +140,7 @@ test('an answer that is given up ends the upstream call, in whichever phase', as
       '/',
       {},
       {
-        onRequest: (request) => request.on('finish', () => answer.abort()),
+        onRequest: (request) => request.on('finish', () => answer.destroy()),
         onBodyWanted: (request) => request.end(),
         onResponse: () => {},
         onError: () => {},

@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
-import { ProxyError } from './errors.ts';
+import { ProxyError, connectionError, seconds } from './errors.ts';
 import { endOfLastEvent } from './event-stream.ts';
 import type { Config } from './options.ts';
 import { causeOfStatus } from './replay-policy.ts';
@@ -25,11 +25,13 @@ export class AttemptFailure extends Error {
   readonly kind: FailureCause;
   /** What the upstream said, where it said something. */
   readonly answer: UpstreamAnswer | undefined;
-  /** What the client is told when there is no answer. */
-  readonly error: ProxyError;
+  /** What the client is told where there is no answer, and a client. */
+  readonly error: ProxyError | undefined;
 
-  constructor(kind: FailureCause, error: ProxyError, answer?: UpstreamAnswer) {
-    super(error.message, { cause: error.cause });
+  constructor(kind: FailureCause, reason: UpstreamAnswer | ProxyError | 'client_left') {
+    const error = reason instanceof ProxyError ? reason : undefined;
+    const answer = reason instanceof UpstreamAnswer ? reason : undefined;
+    super(error?.message ?? answer?.statusMessage ?? 'The client left.', { cause: error?.cause });
     this.kind = kind;
     this.error = error;
     this.answer = answer;
@@ -85,8 +87,8 @@ export class Attempt implements CallEvents, Cancellable {
 
   /** Whatever phase this is in, the upstream call ends here. */
   cancel(reason?: ProxyError): void {
-    this.#fail('final', reason ?? new ProxyError('request_timeout', 'The client left.'));
-    if (reason === undefined) this.#answer?.discard();
+    if (this.#settle !== undefined) this.#fail('final', reason ?? 'client_left');
+    else if (reason === undefined) this.#answer?.discard();
     else this.#answer?.interrupt(reason);
   }
 
@@ -121,7 +123,7 @@ export class Attempt implements CallEvents, Cancellable {
     const answer = new UpstreamAnswer(response, this.#config.idleMs, () => {
       this.#upload?.stop();
       if (answer.hasEnded) this.#standIn.finish();
-      else this.#standIn.abort();
+      else this.#standIn.destroy();
     });
     if (this.#settle === undefined) {
       answer.discard();
@@ -164,21 +166,8 @@ export class Attempt implements CallEvents, Cancellable {
         ),
       );
     } else {
-      const isGarbage = 'code' in error && String(error.code).startsWith('HPE_');
-      this.#fail(
-        'lost',
-        isGarbage
-          ? new ProxyError(
-              'upstream_invalid',
-              'The upstream sent an answer that is not HTTP.',
-              error,
-            )
-          : new ProxyError(
-              'upstream_disconnected',
-              'The upstream closed the connection before it answered.',
-              error,
-            ),
-      );
+      const message = 'The upstream closed the connection before it answered.';
+      this.#fail('lost', connectionError(error, message));
     }
   }
 
@@ -206,10 +195,7 @@ export class Attempt implements CallEvents, Cancellable {
     const cause = answer.status >= 400 ? causeOfStatus(answer.status) : 'final';
     if (cause !== 'final') {
       answer.pause();
-      const message = `The upstream answered with status ${answer.status}.`;
-      this.#settle(
-        new AttemptFailure(cause, new ProxyError('upstream_disconnected', message), answer),
-      );
+      this.#settle(new AttemptFailure(cause, answer));
     } else if (answer.breakReason !== undefined && answer.status < 400) {
       const kind = answer.breakReason.code === 'upstream_timeout' ? 'timeout' : 'lost';
       this.#settle(new AttemptFailure(kind, answer.breakReason));
@@ -281,20 +267,16 @@ export class Attempt implements CallEvents, Cancellable {
     this.#timer = setTimeout(onTimeout, timeoutMs);
   }
 
-  #fail(kind: FailureCause, error: ProxyError): void {
+  #fail(kind: FailureCause, reason: ProxyError | 'client_left'): void {
     const settle = this.#settle;
     if (settle === undefined) return;
-    settle(new AttemptFailure(kind, error));
+    settle(new AttemptFailure(kind, reason));
     this.#upload?.stop();
-    this.#standIn.abort();
+    this.#standIn.destroy();
     this.#answer?.discard();
   }
 }
 
 function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }): boolean {
   return socket.connecting || socket.secureConnecting === true;
-}
-
-function seconds(ms: number): string {
-  return `${ms / 1_000} s`;
 }

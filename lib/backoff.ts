@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { single } from './headers.ts';
 import type { Config } from './options.ts';
 
 /** No exponential backoff grows beyond this. */
@@ -107,8 +108,4 @@ export function resetMs(value: string | undefined, now: number): number | undefi
   else if (number >= 1e9) fromNow = number * 1_000 - now;
   else fromNow = number * 1_000;
   return fromNow <= FARTHEST_RESET_MS ? fromNow : undefined;
-}
-
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
 }

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
-import { ProxyError } from './errors.ts';
-import { hasBody } from './headers.ts';
+import { ProxyError, seconds } from './errors.ts';
+import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
@@ -22,8 +22,6 @@ export type CapturedBody =
 
 const PASSTHROUGH: CapturedBody = { kind: 'passthrough' };
 
-const JSON_TYPE = /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i;
-
 /** Holds JSON up to `bodyLimit`; leaves every other body in its stream. */
 export function captureBody(config: Config): RequestHandler {
   return step('captureBody', (context) => {
@@ -34,8 +32,8 @@ export function captureBody(config: Config): RequestHandler {
       context.body = bodyFromParser(req, config.bodyLimitBytes);
       return undefined;
     }
-    if (JSON_TYPE.test(req.headers['content-type'] ?? '')) {
-      return hold(context, config.bodyLimitBytes);
+    if (isJsonType(req.headers['content-type'])) {
+      return hold(context, config);
     }
     context.body = PASSTHROUGH;
     return undefined;
@@ -48,7 +46,7 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
   let bytes: Buffer | undefined;
   if (Buffer.isBuffer(parsed)) bytes = parsed;
   else if (typeof parsed === 'string') bytes = Buffer.from(parsed);
-  else if (parsed !== undefined && JSON_TYPE.test(req.headers['content-type'] ?? '')) {
+  else if (parsed !== undefined && isJsonType(req.headers['content-type'])) {
     bytes = Buffer.from(JSON.stringify(parsed));
   }
   if (bytes === undefined) {
@@ -62,8 +60,8 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
   return { kind: 'held', bytes, isEncoded: false, isRespelt: !Buffer.isBuffer(parsed) };
 }
 
-async function hold(context: RequestContext, limitBytes: number): Promise<void> {
-  const bytes = await collect(context, limitBytes);
+async function hold(context: RequestContext, config: Config): Promise<void> {
+  const bytes = await collect(context, config);
   const encoding = context.req.headers['content-encoding'] ?? 'identity';
   context.body = {
     kind: 'held',
@@ -73,7 +71,10 @@ async function hold(context: RequestContext, limitBytes: number): Promise<void> 
   };
 }
 
-function collect(context: RequestContext, limitBytes: number): Promise<Buffer> {
+function collect(
+  context: RequestContext,
+  { bodyLimitBytes: limitBytes, idleMs }: Config,
+): Promise<Buffer> {
   const { req } = context;
   if (Number(req.headers['content-length'] ?? 0) > limitBytes) {
     return Promise.reject(tooLarge(limitBytes));
@@ -81,11 +82,19 @@ function collect(context: RequestContext, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    const silence = setTimeout(() => {
+      const after = seconds(idleMs);
+      onError(
+        new ProxyError('request_timeout', `Nothing more of the request's body came for ${after}.`),
+      );
+    }, idleMs);
     const finish = (): void => {
+      clearTimeout(silence);
       req.off('data', onData).off('end', onEnd).off('error', onError);
       context.busyWith = undefined;
     };
     const onData = (chunk: Buffer): void => {
+      silence.refresh();
       size += chunk.length;
       chunks.push(chunk);
       if (size <= limitBytes) return;

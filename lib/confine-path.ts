@@ -1,37 +1,13 @@
 import type { RequestHandler } from 'express';
+import { joinPath, pathBehindMount } from './client-path.ts';
 import { ProxyError } from './errors.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
 
-/** The three addresses that Express knows of a request. */
-export interface ExpressUrls {
-  readonly originalUrl: string;
-  readonly baseUrl: string;
-  readonly url: string;
-}
-
-/** Where a request goes. */
-export interface ConfinedPath {
-  /** Path and query as they go out. */
-  readonly upstreamPath: string;
-  /** The path behind the target's own, without query and without a slash at its end. */
-  readonly route: string;
-}
-
-// What Ollama's clients ask of an OpenAI base URL: they append `/api/…` to it.
-const OLLAMA_ROUTES: ReadonlySet<string> = new Set(
-  ['version', 'tags', 'ps', 'show', 'chat', 'generate', 'embed', 'embeddings'].map(
-    (name) => `/api/${name}`,
-  ),
-);
-
 /** Decides where a request goes, or refuses it. */
 export function confinePath(config: Config): RequestHandler {
   return step('confinePath', (context) => {
-    const written = pathBehindMount(context.req);
-    // For logs and hooks: an absolute form may bring a password (RFC 3986 §3.2.1).
-    context.path = (written.split('?', 1)[0] ?? '').replace(/\/\/[^/]*@/, '//***@');
-    const confined = joinPath(written, config.basePath);
+    const confined = joinPath(pathBehindMount(context.req), config.basePath);
     if (confined === undefined) {
       throw new ProxyError(
         'invalid_path',
@@ -42,47 +18,4 @@ export function confinePath(config: Config): RequestHandler {
     context.upstreamPath = confined.upstreamPath;
     context.route = confined.route;
   });
-}
-
-/**
- * What the client wrote behind the mount path, byte for byte. Express 4 swallows one of two
- * slashes there and both versions put a slash before a lone `?query`, so `req.url` alone does not
- * tell; it is what counts, though, when the app has rewritten it on purpose.
- */
-export function pathBehindMount({ originalUrl, baseUrl, url }: ExpressUrls): string {
-  if (!originalUrl.startsWith('/')) return originalUrl;
-  if (!originalUrl.startsWith(baseUrl)) return url;
-  const written = originalUrl.slice(baseUrl.length);
-  const asExpressShowsIt =
-    url === written || `/${url}` === written || (/^($|\?)/.test(written) && url === `/${written}`);
-  return asExpressShowsIt ? written : url;
-}
-
-/**
- * Joins the client's path to the target's, or says no (`undefined`) to one that some server
- * between here and the target's handler might resolve to another host or out of the target's
- * path. Nothing is normalised: a path is forwarded as it is or not at all.
- */
-export function joinPath(written: string, basePath: string): ConfinedPath | undefined {
-  const queryAt = written.indexOf('?');
-  const path = queryAt === -1 ? written : written.slice(0, queryAt);
-  if (!isConfined(path)) return undefined;
-  const base = OLLAMA_ROUTES.has(path) ? '' : basePath;
-  const joined = base === '' && path === '' ? `/${written}` : base + written;
-  return { upstreamPath: joined, route: path.replace(/\/$/, '') };
-}
-
-function isConfined(path: string): boolean {
-  if (path === '') return true;
-  // Neither the absolute form (RFC 9112 §3.2.2) nor a network-path reference (RFC 3986 §4.2).
-  if (!path.startsWith('/') || path.startsWith('//')) return false;
-  if (path.includes('\\') || /%(2f|5c)/i.test(path)) return false;
-  if (!path.includes('.') && !/%2e/i.test(path)) return true;
-  return !path.split('/').some(isDotSegment);
-}
-
-/** RFC 3986 §5.2.4, percent-encoded or followed by `;parameters` or a `#fragment`, too. */
-function isDotSegment(segment: string): boolean {
-  const [name = ''] = segment.replace(/%2e/gi, '.').split(/[;#]|%3b/i);
-  return name === '.' || name === '..';
 }

@@ -1,6 +1,6 @@
 import { AttemptFailure } from './attempt.ts';
 import { embeddingsToBase64 } from './convert-embeddings.ts';
-import { decodeBody } from './decode-body.ts';
+import { decodeBody, isKnownCoding } from './decode-body.ts';
 import { ProxyError } from './errors.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 
@@ -11,17 +11,18 @@ import type { UpstreamAnswer } from './upstream-answer.ts';
  */
 export async function convertAnswer(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
   if (answer.status !== 200 || !answer.isJson) return answer;
-  const decoded = answer.hasEnded
-    ? await decodeBody(Buffer.concat(answer.collected), answer.headers['content-encoding'])
-    : undefined;
+  const coding = answer.headers['content-encoding'];
+  // Too long, or in a coding that we do not know: it would be so the next time, and cost the same.
+  if (!answer.hasEnded || !isKnownCoding(coding)) throw unreadable(answer, 'final');
+  const decoded = await decodeBody(Buffer.concat(answer.collected), coding);
   const converted = decoded && embeddingsToBase64(decoded);
-  if (converted === undefined) {
-    answer.discard();
-    throw new AttemptFailure(
-      'lost',
-      new ProxyError('upstream_invalid', 'The upstream sent embeddings that cannot be read.'),
-    );
-  }
+  if (converted === undefined) throw unreadable(answer, 'lost');
   if (converted !== decoded) answer.replaceBody(converted);
   return answer;
+}
+
+function unreadable(answer: UpstreamAnswer, kind: 'final' | 'lost'): AttemptFailure {
+  answer.discard();
+  const message = 'The upstream sent embeddings that cannot be read.';
+  return new AttemptFailure(kind, new ProxyError('upstream_invalid', message));
 }

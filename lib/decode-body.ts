@@ -47,6 +47,11 @@ export function isPlain(contentEncoding: string | undefined): boolean {
   return contentEncoding === undefined || nameOf(contentEncoding) === 'identity';
 }
 
+/** Whether a body in this `Content-Encoding` can be decoded. */
+export function isKnownCoding(contentEncoding: string | undefined): boolean {
+  return isPlain(contentEncoding) || DECODERS.has(nameOf(contentEncoding));
+}
+
 /** A whole body without its `Content-Encoding`; `undefined` when it cannot be decoded. */
 export async function decodeBody(
   bytes: Buffer,

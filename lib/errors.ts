@@ -40,6 +40,19 @@ export class ProxyError extends Error {
   }
 }
 
+/** How a broken connection is told; what came may also have been no HTTP at all. */
+export function connectionError(cause: Error, message: string): ProxyError {
+  const isGarbage = 'code' in cause && String(cause.code).startsWith('HPE_');
+  return isGarbage
+    ? new ProxyError('upstream_invalid', 'The upstream sent an answer that is not HTTP.', cause)
+    : new ProxyError('upstream_disconnected', message, cause);
+}
+
+/** Milliseconds, for people. */
+export function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
+}
+
 /**
  * The body of an error as the OpenAI API writes it, and as its SDKs read `message`, `type` and
  * `code` (https://platform.openai.com/docs/guides/error-codes).

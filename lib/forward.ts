@@ -8,6 +8,7 @@ import { convertAnswer } from './convert-answer.ts';
 import { createLog } from './debug.ts';
 import { decodeBeginning } from './decode-body.ts';
 import { ProxyError, describeError } from './errors.ts';
+import { single } from './headers.ts';
 import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { ProxyState } from './proxy-state.ts';
@@ -20,7 +21,11 @@ import { addApiKey, upstreamHeaders } from './upstream-headers.ts';
 
 const log = createLog('forward');
 
-const CLIENT_LEFT = new ProxyError('request_timeout', 'The client left.');
+/**
+ * A client whose upload nobody reads can leave without being noticed: it is not kept waiting for
+ * longer than this in all.
+ */
+const LONGEST_UPLOAD_WAIT_MS = 10_000;
 
 /**
  * Makes attempts until one brings an answer for the client, and leaves it in the context: a good
@@ -37,60 +42,84 @@ export function forward(
     const headers = upstreamHeaders(context, pseudonym);
     if (config.apiKey !== undefined) await addApiKey(headers, context, config.apiKey);
     if (context.left) return;
-    const attempt = (): Promise<UpstreamAnswer> => oneAttempt(context, headers);
+    await new Forwarding(context, headers, config, state, upstream).run();
+  });
+}
+
+/** The attempts of one request. */
+class Forwarding {
+  readonly #context: RequestContext;
+  readonly #headers: OutgoingHttpHeaders;
+  readonly #config: Config;
+  readonly #state: ProxyState;
+  readonly #upstream: Upstream;
+  #hasReplacedStale = false;
+  /** The wait that was due after the last failure, whether it was begun or not. */
+  #delay: Delay | undefined;
+
+  constructor(
+    context: RequestContext,
+    headers: OutgoingHttpHeaders,
+    config: Config,
+    state: ProxyState,
+    upstream: Upstream,
+  ) {
+    this.#context = context;
+    this.#headers = headers;
+    this.#config = config;
+    this.#state = state;
+    this.#upstream = upstream;
+  }
+
+  async run(): Promise<void> {
     try {
       // The delay is ours: it depends on the answer, it can be cut short, and the answer of an
       // attempt that is not made again must stay whole.
-      context.answer = await pRetry(attempt, {
-        retries: config.retries,
+      this.#context.answer = await pRetry(() => this.#attempt(), {
+        retries: this.#config.retries,
         minTimeout: 0,
-        shouldRetry: ({ error, attemptNumber }) => waitForReplay(context, error, attemptNumber),
+        shouldRetry: ({ error, attemptNumber }) => this.#waitForNext(error, attemptNumber),
       });
     } catch (error) {
       if (!(error instanceof AttemptFailure)) throw error;
-      giveUp(context, error);
-    }
-  });
-
-  async function oneAttempt(
-    context: RequestContext,
-    headers: OutgoingHttpHeaders,
-  ): Promise<UpstreamAnswer> {
-    context.attempts += 1;
-    callHook(config.on.attempt, { request: context.info(), attempt: context.attempts });
-    try {
-      return await oneCall(context, headers, context.replayClass !== 'always');
-    } catch (error) {
-      const isStale = error instanceof AttemptFailure && error.kind === 'stale';
-      if (!isStale || whyNot(context, error) !== undefined) throw error;
-      log('a kept connection was stale, a fresh one takes its place', { id: context.id });
-      return oneCall(context, headers, true);
+      this.#giveUp(error);
     }
   }
 
-  async function oneCall(
-    context: RequestContext,
-    headers: OutgoingHttpHeaders,
-    isFresh: boolean,
-  ): Promise<UpstreamAnswer> {
-    // It may have left while a key was fetched: nothing would cancel this call.
-    if (context.left) throw new AttemptFailure('final', CLIENT_LEFT);
-    if (context.interruption) throw new AttemptFailure('final', context.interruption);
-    const attempt = new Attempt(context, config, (status) => state.hear(status));
-    const answer = await attempt.run(upstream, headers, isFresh);
+  async #attempt(): Promise<UpstreamAnswer> {
+    const context = this.#context;
+    this.#delay = undefined;
+    context.attempts += 1;
+    callHook(this.#config.on.attempt, { request: context.info(), attempt: context.attempts });
+    try {
+      return await this.#call(context.replayClass !== 'always');
+    } catch (error) {
+      const isStale = error instanceof AttemptFailure && error.kind === 'stale';
+      if (!isStale || this.#hasReplacedStale || this.#whyNot(error) !== undefined) throw error;
+      // Once: what happens on a fresh connection, or again, has another reason.
+      this.#hasReplacedStale = true;
+      log('a kept connection was stale, a fresh one takes its place', { id: context.id });
+      return this.#call(true);
+    }
+  }
+
+  async #call(isFresh: boolean): Promise<UpstreamAnswer> {
+    const context = this.#context;
+    // It may be over since the last look: nothing would cancel this call.
+    const reason = context.left ? 'client_left' : context.interruption;
+    if (reason !== undefined) throw new AttemptFailure('final', reason);
+    const attempt = new Attempt(context, this.#config, (status) => this.#state.hear(status));
+    const answer = await attempt.run(this.#upstream, this.#headers, isFresh);
     return context.wantsBase64 ? convertAnswer(answer) : answer;
   }
 
   /** Decides whether there is another attempt, and returns when it is time for it. */
-  async function waitForReplay(
-    context: RequestContext,
-    error: Error,
-    attempt: number,
-  ): Promise<boolean> {
+  async #waitForNext(error: Error, attempt: number): Promise<boolean> {
+    const context = this.#context;
     if (!(error instanceof AttemptFailure) || context.left) return false;
-    if (whyNot(context, error) !== undefined) return false;
-    const delay = delayOf(error, attempt);
-    if (context.waitedMs + delay.delayMs > config.maxWaitMs) return false;
+    if (this.#whyNot(error) !== undefined) return false;
+    const delay = this.#delayAfter(error);
+    if (context.waitedMs + delay.delayMs > this.#patienceMs) return false;
     const status = error.answer?.status;
     const event = { attempt, status, reason: delay.reason, delayMs: delay.delayMs };
     log('trying again', {
@@ -99,33 +128,53 @@ export function forward(
       ...event,
       cause: error.answer === undefined ? describeError(error) : undefined,
     });
-    callHook(config.on.retry, { request: context.info(), ...event });
+    callHook(this.#config.on.retry, { request: context.info(), ...event });
     error.answer?.discard();
     return (await context.wait(delay.delayMs)) === 'waited';
   }
 
-  function delayOf({ answer }: AttemptFailure, attempt: number): Delay {
+  get #patienceMs(): number {
+    const { maxWaitMs } = this.#config;
+    const isUpload = this.#context.body.kind === 'passthrough';
+    return isUpload ? Math.min(maxWaitMs, LONGEST_UPLOAD_WAIT_MS) : maxWaitMs;
+  }
+
+  /** Why a failed attempt is not made again; `undefined` when it may be. */
+  #whyNot({ kind, answer }: AttemptFailure): string | undefined {
+    return reasonAgainstReplay({
+      replayClass: this.#context.replayClass,
+      cause: kind,
+      bodyAtHand: !this.#context.bodyIsGone,
+      shouldRetry: single(answer?.headers['x-should-retry']),
+    });
+  }
+
+  #delayAfter({ answer }: AttemptFailure): Delay {
     const failed = answer && {
       status: answer.status,
       headers: answer.headers,
       text: decodeBeginning(Buffer.concat(answer.collected), answer.headers['content-encoding']),
     };
-    return delayAfter(failed, attempt, { now: Date.now(), random: Math.random() }, config);
+    const chance = { now: Date.now(), random: Math.random() };
+    this.#delay ??= delayAfter(failed, this.#context.attempts, chance, this.#config);
+    return this.#delay;
   }
 
   /** No more attempts: the last answer is the client's, or an error of ours where there is none. */
-  function giveUp(context: RequestContext, failure: AttemptFailure): void {
+  #giveUp(failure: AttemptFailure): void {
+    const context = this.#context;
     if (context.left) return;
     if (context.interruption) throw context.interruption;
     const { answer, kind, error } = failure;
     const { attempts } = context;
-    const against = whyNot(context, failure);
-    const delay = delayOf(failure, attempts);
+    const against = this.#whyNot(failure);
+    const delay = this.#delayAfter(failure);
+    const limit = context.body.kind === 'passthrough' ? 'what an upload waits' : 'maxWait';
     const reason =
       against ??
-      (attempts > config.retries
+      (attempts > this.#config.retries
         ? 'no retries left'
-        : `the next wait (${delay.delayMs} ms) would pass maxWait`);
+        : `the next wait (${delay.delayMs} ms) would pass ${limit}`);
     log('gave up', {
       id: context.id,
       model: context.model,
@@ -138,26 +187,11 @@ export function forward(
     });
     context.givenUp = {
       retryAfterMs: answer?.status === 429 && delay.told ? delay.delayMs : undefined,
-      isFinal: config.retries > 0 || against !== undefined,
+      isFinal: this.#config.retries > 0 || against !== undefined,
     };
-    if (answer === undefined) {
-      const times = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
-      throw new ProxyError(error.code, `${error.message} (${times}; ${reason}.)`, error.cause);
-    }
     context.answer = answer;
+    if (error === undefined) return;
+    const times = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
+    throw new ProxyError(error.code, `${error.message} (${times}; ${reason}.)`, error.cause);
   }
-}
-
-/** Why a failed attempt is not made again; `undefined` when it may be. */
-function whyNot(context: RequestContext, { kind, answer }: AttemptFailure): string | undefined {
-  return reasonAgainstReplay({
-    replayClass: context.replayClass,
-    cause: kind,
-    bodyAtHand: !context.bodyIsGone,
-    shouldRetry: single(answer?.headers['x-should-retry']),
-  });
-}
-
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
 }

@@ -118,3 +118,13 @@ export function headerList(names: readonly string[]): string {
     .map((name) => name.toWellFormed().replace(/[^\x21-\x7e]|[,%]/gu, encodeURIComponent))
     .join(', ');
 }
+
+/** Of a header that came several times the first value. */
+export function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** `application/json` and its relatives (RFC 6839 §3.1). */
+export function isJsonType(contentType: string | undefined): boolean {
+  return /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i.test(contentType ?? '');
+}

@@ -32,8 +32,8 @@ export interface Interruptible {
 
 /** What the requests of one router share. */
 export class ProxyState {
-  lastHeard: LastHeard | undefined;
   draining = false;
+  #lastHeard: LastHeard | undefined;
   #requests = 0;
   readonly #open = new Set<Interruptible>();
   #onDrained: () => void = () => {};
@@ -57,7 +57,12 @@ export class ProxyState {
   }
 
   hear(status: number): void {
-    this.lastHeard = { at: new Date(), status };
+    this.#lastHeard = { at: new Date(), status };
+  }
+
+  /** A copy: a `Date` can be changed by whoever holds it. */
+  get lastHeard(): LastHeard | undefined {
+    return this.#lastHeard && { ...this.#lastHeard, at: new Date(this.#lastHeard.at) };
   }
 
   drain(graceMs?: number): Promise<void> {

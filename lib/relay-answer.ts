@@ -115,9 +115,8 @@ function addNotes(context: RequestContext, answer: UpstreamAnswer): void {
   if (retryAfterMs !== undefined && answer.headers['retry-after'] === undefined) {
     setHeader(res, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
   }
-  if (isFinal && answer.headers['x-should-retry'] === undefined) {
-    setHeader(res, 'x-should-retry', 'false');
-  }
+  // Whatever the upstream said: a second round of all this would be no other than the first.
+  if (isFinal) setHeader(res, 'x-should-retry', 'false');
 }
 
 /** What the proxy did, on every answer: the upstream's and our own. */
@@ -125,9 +124,9 @@ export function noteAttempts(context: RequestContext): void {
   const { res } = context;
   setHeader(res, ANSWER_HEADERS.attempts, String(context.attempts));
   setHeader(res, ANSWER_HEADERS.wait, String(context.waitedMs));
-  if (context.dropped.length > 0) {
-    setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
-  }
+  // Of these headers an upstream has nothing to say.
+  if (context.dropped.length === 0) res.removeHeader(ANSWER_HEADERS.dropped);
+  else setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
 }
 
 /** Any body but events: byte for byte, under back-pressure. */

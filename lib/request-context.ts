@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { pathBehindMount, shownPath } from './client-path.ts';
 import type { CapturedBody } from './capture-body.ts';
 import { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
@@ -31,7 +32,7 @@ export class RequestContext implements RequestInfo, Interruptible {
   readonly res: Response;
   readonly startedAt = performance.now();
 
-  path = '';
+  readonly path: string;
   upstreamPath = '';
   route = '';
   replayClass: ReplayClass = 'refused-only';
@@ -65,6 +66,7 @@ export class RequestContext implements RequestInfo, Interruptible {
     this.id = id;
     this.req = req;
     this.res = res;
+    this.path = shownPath(pathBehindMount(req));
   }
 
   get method(): string {
@@ -95,11 +97,11 @@ export class RequestContext implements RequestInfo, Interruptible {
 
   /** The client's side is closed, in whichever way. */
   close(config: Config): void {
-    if (!this.res.writableFinished) {
-      this.left = true;
-      this.outcome ??= 'client_left';
-      this.busyWith?.cancel();
-    }
+    if (!this.res.writableFinished) this.outcome ??= 'client_left';
+    // Also when the answer has ended: it may not have been ours (a time limit of the app's, say),
+    // and then something is still under way.
+    this.left = true;
+    this.busyWith?.cancel();
     const event = this.#answerEvent();
     logRequest(event);
     callHook(config.on.answer, event);

@@ -7,7 +7,7 @@ const log = createLog('request-log');
 export function logRequest(event: AnswerEvent): void {
   if (!log.isOn()) return;
   const { request } = event;
-  log(`${request.method} ${request.path === '' ? '/' : request.path}`, {
+  log(`${request.method} ${request.path}`, {
     id: request.id,
     model: request.model,
     status: event.status,

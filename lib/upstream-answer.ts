@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isPlain } from './decode-body.ts';
-import { ProxyError } from './errors.ts';
+import { ProxyError, connectionError, seconds } from './errors.ts';
+import { isJsonType } from './headers.ts';
 
 /** Takes an answer's body as it comes. */
 export interface AnswerSink {
@@ -70,7 +71,7 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   get isJson(): boolean {
-    return /^\s*application\/([\w.+-]+\+)?json\s*(;|$)/i.test(this.headers['content-type'] ?? '');
+    return isJsonType(this.headers['content-type']);
   }
 
   /** Whether its bytes are what they seem: no `Content-Encoding`. */
@@ -175,16 +176,8 @@ export class UpstreamAnswer implements AnswerSink {
   /** The connection has failed; without effect when the body is over already. */
   fail(cause: Error): void {
     if (this.#state !== 'open') return;
-    const isGarbage = 'code' in cause && String(cause.code).startsWith('HPE_');
-    this.#finish(
-      isGarbage
-        ? new ProxyError('upstream_invalid', 'The upstream sent an answer that is not HTTP.', cause)
-        : new ProxyError(
-            'upstream_disconnected',
-            'The connection to the upstream broke in the middle of its answer.',
-            cause,
-          ),
-    );
+    const message = 'The connection to the upstream broke in the middle of its answer.';
+    this.#finish(connectionError(cause, message));
   }
 
   // As its own sink it collects.
@@ -207,7 +200,7 @@ export class UpstreamAnswer implements AnswerSink {
       this.#finish(
         new ProxyError(
           'upstream_timeout',
-          `The upstream fell silent for ${this.#idleMs / 1_000} s in the middle of its answer.`,
+          `The upstream fell silent for ${seconds(this.#idleMs)} in the middle of its answer.`,
         ),
       );
       this.#response.destroy();

@@ -71,6 +71,7 @@ export class StandInAnswer {
     return this;
   }
 
+  /** Destroys the upstream call, in whichever phase it is. */
   destroy(): void {
     this.#close();
   }
@@ -78,11 +79,6 @@ export class StandInAnswer {
   /** The call has ended by itself. */
   finish(): void {
     this.writableFinished = true;
-    this.#close();
-  }
-
-  /** Destroys the upstream call, in whichever phase it is. */
-  abort(): void {
     this.#close();
   }
 
@@ -95,20 +91,15 @@ export class StandInAnswer {
 
 /** Makes upstream calls through http-proxy-middleware: the one place that knows it. */
 export interface Upstream {
-  /** @param fresh - on a connection that nobody has used before */
-  call(request: StandInRequest, answer: StandInAnswer, fresh: boolean): void;
+  /** @param isFresh - on a connection that nobody has used before */
+  call(request: StandInRequest, answer: StandInAnswer, isFresh: boolean): void;
 }
 
 export function createUpstream(config: Config): Upstream {
-  const Agent = config.target.protocol === 'https:' ? HttpsAgent : HttpAgent;
-  const limits = { maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256, keepAlive: true };
-  const kept = carrier(config, config.agent ?? new Agent(limits));
+  const kept = carrier(config, config.agent ?? createAgent(config));
   // On a kept connection a request can cross the upstream's goodbye, and then nobody knows whether
-  // it was read. Where that matters, a handshake is cheaper. Not by `keepAlive: false`, though:
-  // `Connection: close` makes servers close on an upload that they answer early.
-  const forgetful = new Agent(limits);
-  forgetful.maxFreeSockets = 0;
-  const fresh = config.agent === undefined ? carrier(config, forgetful) : kept;
+  // it was read. Where that matters, a handshake is cheaper.
+  const fresh = config.agent === undefined ? carrier(config, createForgetfulAgent(config)) : kept;
 
   return {
     call(request, answer, isFresh) {
@@ -128,6 +119,22 @@ export function createUpstream(config: Config): Upstream {
 function eventsOf(request: unknown): CallEvents {
   if (request instanceof StandInRequest) return request.events;
   throw new TypeError('http-proxy-middleware speaks of a request that is not ours');
+}
+
+function createAgent({ target }: Config): HttpAgent {
+  const Agent = target.protocol === 'https:' ? HttpsAgent : HttpAgent;
+  return new Agent({
+    keepAlive: true,
+    maxSockets: Number.POSITIVE_INFINITY,
+    maxFreeSockets: 256,
+  });
+}
+
+/** Not by `keepAlive: false`: its `Connection: close` makes servers hang up on early answers. */
+function createForgetfulAgent(config: Config): HttpAgent {
+  const agent = createAgent(config);
+  agent.maxFreeSockets = 0;
+  return agent;
 }
 
 function carrier(config: Config, agent: HttpAgent): RequestHandler {

@@ -9,8 +9,8 @@ import type { Express } from 'express';
 const KEEP_ALIVE_MS = 70_000;
 /** For the head of a request. */
 const HEADERS_MS = 60_000;
-/** For a whole request: 25 MB of audio over a slow line take their time. */
-const REQUEST_MS = 300_000;
+/** For a whole request: 25 MB of audio over a slow line take their time; silence ends it sooner. */
+const REQUEST_MS = 1_800_000;
 
 /**
  * An http server for an Express app whose requests and answers are born with Express's prototypes.

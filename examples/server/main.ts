@@ -7,6 +7,9 @@ import { helpText } from './help.ts';
 import { startServer } from './start-server.ts';
 import type { RunningServer } from './start-server.ts';
 
+// Whoever read along has gone (`| head`): no reason to go, too.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 const command = parseCommand(process.argv.slice(2), process.env);
 try {
   if (command.kind === 'unknown') {

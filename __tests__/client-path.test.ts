@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import express5 from 'express';
 import type { Request, Response } from 'express';
 import * as fc from 'fast-check';
-import { joinPath, pathBehindMount } from '../lib/confine-path.ts';
+import { joinPath, pathBehindMount } from '../lib/client-path.ts';
 
 const express4 = createRequire(import.meta.url)('express4') as typeof express5;
 const BASE = '/api/v1';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
 import { DEFAULTS } from '../lib/options.ts';
-import { rewriteJson } from '../lib/rewrite-body.ts';
-import type { RewrittenBody } from '../lib/rewrite-body.ts';
+import { rewriteJson } from '../lib/rewrite-json.ts';
+import type { RewrittenBody } from '../lib/rewrite-json.ts';
 
 const DROP: ReadonlySet<string> = new Set(DEFAULTS.dropParams);
 
