@@ -15,7 +15,8 @@ COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 USER node
 EXPOSE 9000
+# `||`, as an empty PORT counts as unset.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 9000}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # node itself as the first process: it must get the SIGTERM that lets streams finish.
-CMD ["node", "dist/examples/server/main.js"]
+ENTRYPOINT ["node", "dist/examples/server/main.js"]

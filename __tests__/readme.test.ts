@@ -19,7 +19,7 @@ import { optionsFromEnv } from '../lib/options-from-env.ts';
 import { DEFAULTS, OPTION_NAMES, resolveOptions } from '../lib/options.ts';
 import { ROOT, startProgram } from './helpers/program.ts';
 import type { Env, Program } from './helpers/program.ts';
-import { closeAfterTest } from './helpers/scene.ts';
+import { closeAfterTest, startScene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
 
 const read = (file: string): Promise<string> => readFile(path.join(ROOT, file), 'utf8');
@@ -317,7 +317,10 @@ describe('a line for the shell', () => {
   const lines = blocksOf('sh').flatMap((block) => block.trim().split('\n'));
   const docker = lines.filter((line) => line.startsWith('docker '));
   const help = lines.filter((line) => line.includes('--help'));
-  const servers = lines.filter((line) => !docker.includes(line) && !help.includes(line));
+  const curl = lines.filter((line) => line.startsWith('curl '));
+  const standIn = lines.filter((line) => line.startsWith('node dist/examples/stand-in'));
+  const others = new Set([...docker, ...help, ...curl, ...standIn]);
+  const servers = lines.filter((line) => !others.has(line));
 
   test('that starts the server begins with the build', () => {
     expect(manifest.scripts['start']).toBe(`npm run build && ${START}`);
@@ -330,14 +333,40 @@ describe('a line for the shell', () => {
       program.kill('SIGKILL');
       return program.ended;
     });
-    const [, port] = await program.printed(/http:\/\/(?:localhost|127\.0\.0\.1):(\d+)\/api\/v1/);
+    // In the log, or in the words of the demo; not the target's in the configuration.
+    const listens = /(?:"url":"|url=|\n {4})http:\/\/(?:localhost|127\.0\.0\.1):(\d+)\/api\/v1/;
+    const [, port] = await program.printed(listens);
     const reply = await send(`http://127.0.0.1:${port}/health`);
-    const isDemo = /--demo|^npm ci && npm start$/.test(line);
+    const isElsewhere = /--demo|^npm ci && npm start$|OPENAI_BASE_URL/.test(line);
     const { status, target } = JSON.parse(reply.text) as { status: string; target: string };
     expect(status).toBe('healthy');
-    expect(target === DEFAULTS.target).toBe(!isDemo);
+    expect(target === DEFAULTS.target).toBe(!isElsewhere);
     program.kill('SIGTERM');
     expect(await program.ended).toBe(0);
+  });
+
+  test.each(standIn)('starts the stand-in that the next line wants: %s', async (line) => {
+    const [command = '', port = ''] = line.split(' --port ');
+    expect(lines).toContain(`OPENAI_BASE_URL=http://127.0.0.1:${port}/api/v1 npx venice-proxy`);
+    const program = startLine(`${command} --port 0`);
+    closeAfterTest(() => {
+      program.kill('SIGKILL');
+      return program.ended;
+    });
+    const [url] = await program.printed(/http:\/\/127\.0\.0\.1:\d+\/api\/v1/);
+    expect((await send(`${url}/models`)).status).toBe(200);
+  });
+
+  test.each(curl)('gets an answer: %s', async (line) => {
+    const scene = await startScene();
+    const url = /http:\/\/localhost:9000(\S+)/.exec(line)?.[1] ?? '';
+    const headers = [...line.matchAll(/-H '([^:]+): ([^']+)'/g)].map(([, name, value]) => [
+      name,
+      value,
+    ]);
+    const body = /-d '([^']+)'/.exec(line)?.[1];
+    const reply = await send(scene.origin + url, { headers: Object.fromEntries(headers), body });
+    expect([reply.status, reply.text]).toEqual([200, expect.stringContaining('chat.completion')]);
   });
 
   test.each(help)('tells every variable: %s', async (line) => {

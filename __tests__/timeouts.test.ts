@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
-import { Agent } from 'node:http';
+import http, { Agent } from 'node:http';
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import type { Fault } from '../examples/stand-in-venice.ts';

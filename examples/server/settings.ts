@@ -65,7 +65,8 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
   if (settings.guardsLentKey && !isLoopback(settings.host)) {
     throw new TypeError(
       `VENICE_API_KEY without PROXY_API_KEYS would lend your key to whoever reaches ` +
-        `${settings.host}: set PROXY_API_KEYS, or HOST=127.0.0.1, or ALLOW_OPEN_KEY=1`,
+        `${settings.host}: set PROXY_API_KEYS, or HOST=127.0.0.1 (not in a container), or ` +
+        'ALLOW_OPEN_KEY=1',
     );
   }
   return settings;
