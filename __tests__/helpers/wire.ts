@@ -43,6 +43,11 @@ export class Line {
     return this.#bytes;
   }
 
+  /** How many bytes the system has taken. */
+  get bytesSent(): number {
+    return this.socket.bytesWritten - this.socket.writableLength;
+  }
+
   get text(): string {
     return this.received.toString('latin1');
   }
@@ -92,6 +97,14 @@ export class Line {
 export function chunk(bytes: string | Buffer): Buffer {
   const body = Buffer.from(bytes);
   return Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n')]);
+}
+
+/** The content type of server-sent events. */
+export const EVENTS = 'text/event-stream';
+
+/** An event, to be told from others by its number. */
+export function event(number: number): string {
+  return `data: {"n":${number}}\n\n`;
 }
 
 export const LAST_CHUNK = '0\r\n\r\n';
@@ -202,6 +215,13 @@ export function parseAnswer(bytes: Buffer): WireAnswer {
   return { status, headers, body, complete, rest: after.subarray(body.length) };
 }
 
+/** Whether all of an answer has come; one that only its connection ends never has. */
+export function isWhole(received: Buffer): boolean {
+  // Of nothing but interim answers, the head is still to come.
+  const text = received.toString('latin1').replace(/^(HTTP\/1\.1 1\d\d [^]*?\r\n\r\n)+/, '');
+  return text.includes('\r\n\r\n') && parseAnswer(received).complete === true;
+}
+
 function dechunk(bytes: Buffer): Pick<WireAnswer, 'body' | 'complete' | 'rest'> {
   const pieces: Buffer[] = [];
   for (let at = 0; ;) {
@@ -270,13 +290,13 @@ export async function startUpstream(handler: Parameters<typeof listen>[0]): Prom
   return running.origin;
 }
 
-/** Resolves when a number has not grown for some time: a busy machine makes it later, not wrong. */
-export async function standsStill(count: () => number): Promise<void> {
+/** Resolves when a number has not grown for so long: a busy machine makes it later, not wrong. */
+export async function standsStill(count: () => number, forMs = 300): Promise<void> {
   let before = -1;
   let since = performance.now();
   await until(() => {
     if (count() !== before) since = performance.now();
     before = count();
-    return before > 0 && performance.now() - since > 300;
+    return before > 0 && performance.now() - since > forMs;
   }, 20_000);
 }
