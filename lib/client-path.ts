@@ -46,6 +46,9 @@ export function shownPath(written: string): string {
  * path. Nothing is normalised: a path is forwarded as it is or not at all.
  */
 export function joinPath(written: string, basePath: string): ConfinedPath | undefined {
+  // Some parsers let a tab or a DEL pass; none of them can be sent (RFC 9112 §3.2).
+  // oxlint-disable-next-line no-control-regex
+  if (/[\0-\x20\x7f]/.test(written)) return undefined;
   const queryAt = written.indexOf('?');
   const path = queryAt === -1 ? written : written.slice(0, queryAt);
   if (!isConfined(path)) return undefined;
