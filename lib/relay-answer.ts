@@ -219,6 +219,11 @@ function breakConnection(res: Response): void {
   // Not at once: a client that finds the last bytes and the reset in one look (libuv does) may take
   // the reset for an end.
   const timer = setTimeout(() => {
+    // A socket that is shutting down cannot be reset: Node then keeps its handle for ever.
+    if (socket.writableEnded) {
+      socket.destroy();
+      return;
+    }
     try {
       socket.resetAndDestroy();
     } catch {

@@ -90,7 +90,9 @@ export class Line {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    // A socket that is shutting down cannot be reset: Node then keeps its handle for ever.
+    if (this.socket.writableEnded) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 }
 

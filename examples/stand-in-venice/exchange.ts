@@ -120,7 +120,8 @@ export class Exchange {
       setImmediate(resolve);
     });
     const { socket } = this.request;
-    if (how === 'close') {
+    // A socket that is shutting down cannot be reset: Node then keeps its handle for ever.
+    if (how === 'close' || socket.writableEnded) {
       socket.destroy();
       return;
     }

@@ -155,7 +155,10 @@ class StandIn implements StandInVenice {
     const { address, port } = this.#address();
     this.#house.closing = true;
     this.server.close();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) {
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
+    }
     this.#reopening = setTimeout(() => {
       this.#house.closing = false;
       this.server.listen(port, address);
