@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
 import { endAnswer, isStillSending } from './end-answer.ts';
 import { ProxyError, describeError, errorBody, isError, redact } from './errors.ts';
-import { noteAttempts } from './relay-answer.ts';
+import { noteAttempts } from './answer-head.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 

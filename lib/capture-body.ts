@@ -3,22 +3,7 @@ import { ProxyError, seconds } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
-import type { RequestContext } from './request-context.ts';
-
-/** The client's body, as the attempts can use it. */
-export type CapturedBody =
-  | { readonly kind: 'none' }
-  /** Held whole: can be rewritten and sent any number of times. */
-  | {
-      readonly kind: 'held';
-      readonly bytes: Buffer;
-      /** Nobody has decoded it: its `Content-Encoding` still holds, and it cannot be rewritten. */
-      readonly isEncoded: boolean;
-      /** A body parser had turned it into text or values: it is UTF-8 now, whatever it was. */
-      readonly isRespelt: boolean;
-    }
-  /** Streams through unread, once. */
-  | { readonly kind: 'passthrough' };
+import type { CapturedBody, RequestContext } from './request-context.ts';
 
 const PASSTHROUGH: CapturedBody = { kind: 'passthrough' };
 

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { pathBehindMount, shownPath } from './client-path.ts';
-import type { CapturedBody } from './capture-body.ts';
 import { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
@@ -24,6 +23,21 @@ export interface GivenUp {
   /** Whether the client's SDK should leave it at that: we tried already, or trying costs money. */
   readonly isFinal: boolean;
 }
+
+/** The client's body, as the attempts can use it. */
+export type CapturedBody =
+  | { readonly kind: 'none' }
+  /** Held whole: can be rewritten and sent any number of times. */
+  | {
+      readonly kind: 'held';
+      readonly bytes: Buffer;
+      /** Nobody has decoded it: its `Content-Encoding` still holds, and it cannot be rewritten. */
+      readonly isEncoded: boolean;
+      /** A body parser had turned it into text or values: it is UTF-8 now, whatever it was. */
+      readonly isRespelt: boolean;
+    }
+  /** Streams through unread, once. */
+  | { readonly kind: 'passthrough' };
 
 /** One request on its way through the proxy: each step reads it and adds its part. */
 export class RequestContext implements RequestInfo, Interruptible {

@@ -1,0 +1,95 @@
+import type { Response } from 'express';
+import { createLog } from './debug.ts';
+import { isStillSending } from './end-answer.ts';
+import { describeError } from './errors.ts';
+import { ANSWER_HEADERS, endToEndHeaders, headerList } from './headers.ts';
+import type { RequestContext } from './request-context.ts';
+import type { UpstreamAnswer } from './upstream-answer.ts';
+
+const log = createLog('answer-head');
+
+/** The head of the upstream's answer, as the client gets it, with our notes. */
+export function writeHead(context: RequestContext, answer: UpstreamAnswer): void {
+  const { res, req } = context;
+  res.statusCode = answer.status;
+  // A control byte in it would make Node throw; the phrase means nothing (RFC 9112 §4).
+  if (/^[\t\x20-\x7e\x80-\xff]*$/.test(answer.statusMessage)) {
+    res.statusMessage = answer.statusMessage;
+  }
+  // Header by header: middlewares of the app that hook `writeHead` do not all understand a list.
+  for (const [name, values] of endToEndHeaders(answer.rawHeaders)) {
+    relayHeader(res, name, values);
+  }
+  if (answer.isReplaced) describeConverted(res, answer);
+  if (answer.isEventStream) describeEvents(res);
+  if (isStillSending(req)) setHeader(res, 'connection', 'close');
+  addNotes(context, answer);
+}
+
+/** How pages may use this server, which is the app's to say: CORS, and what helmet sets. */
+const POLICY =
+  /^(access-control-|content-security-policy|cross-origin-|origin-agent-cluster$|permissions-policy$|referrer-policy$|strict-transport-security$|x-(content-type-options|dns-prefetch-control|download-options|frame-options|permitted-cross-domain-policies|xss-protection)$)/;
+
+/** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
+function relayHeader(res: Response, name: string, values: [string, ...string[]]): void {
+  const lower = name.toLowerCase();
+  const said = res.getHeader(name);
+  if (said !== undefined && POLICY.test(lower)) return;
+  if (said !== undefined && lower === 'vary') {
+    setHeader(res, name, `${String(said)}, ${values.join(', ')}`);
+  } else if (said !== undefined && lower === 'set-cookie') {
+    setHeader(res, name, [...[said].flat().map(String), ...values]);
+  } else {
+    setHeader(res, name, values.length === 1 ? values[0] : values);
+  }
+}
+
+function setHeader(res: Response, name: string, value: string | string[]): void {
+  try {
+    res.setHeader(name, value);
+  } catch (error) {
+    log('a header of the answer was left out', { name, cause: describeError(error) });
+  }
+}
+
+function describeConverted(res: Response, answer: UpstreamAnswer): void {
+  for (const name of ['content-encoding', 'etag', 'content-md5', 'digest', 'content-digest']) {
+    res.removeHeader(name);
+  }
+  setHeader(res, 'content-length', String(answer.collectedBytes));
+}
+
+function describeEvents(res: Response): void {
+  // An error event may have to be added at the end.
+  res.removeHeader('content-length');
+  // `no-transform` (RFC 9111 §5.2.2.6) keeps compressing middlewares and proxies from holding
+  // events back; nginx wants to be told in its own words.
+  const control = res.getHeader('cache-control');
+  const said = control === undefined ? '' : String(control);
+  if (!/\bno-transform\b/i.test(said)) {
+    setHeader(res, 'cache-control', said === '' ? 'no-transform' : `${said}, no-transform`);
+  }
+  setHeader(res, 'x-accel-buffering', 'no');
+}
+
+function addNotes(context: RequestContext, answer: UpstreamAnswer): void {
+  const { res, givenUp } = context;
+  noteAttempts(context);
+  if (givenUp === undefined) return;
+  const { retryAfterMs, isFinal } = givenUp;
+  if (retryAfterMs !== undefined && answer.headers['retry-after'] === undefined) {
+    setHeader(res, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+  }
+  // Whatever the upstream said: a second round of all this would be no other than the first.
+  if (isFinal) setHeader(res, 'x-should-retry', 'false');
+}
+
+/** What the proxy did, on every answer: the upstream's and our own. */
+export function noteAttempts(context: RequestContext): void {
+  const { res } = context;
+  setHeader(res, ANSWER_HEADERS.attempts, String(context.attempts));
+  setHeader(res, ANSWER_HEADERS.wait, String(context.waitedMs));
+  // Of these headers an upstream has nothing to say.
+  if (context.dropped.length === 0) res.removeHeader(ANSWER_HEADERS.dropped);
+  else setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
+}
