@@ -319,7 +319,8 @@ describe('a line for the shell', () => {
   const help = lines.filter((line) => line.includes('--help'));
   const curl = lines.filter((line) => line.startsWith('curl '));
   const standIn = lines.filter((line) => line.startsWith('node dist/examples/stand-in'));
-  const others = new Set([...docker, ...help, ...curl, ...standIn]);
+  const check = lines.filter((line) => line.includes('--check'));
+  const others = new Set([...docker, ...help, ...curl, ...standIn, ...check]);
   const servers = lines.filter((line) => !others.has(line));
 
   test('that starts the server begins with the build', () => {
@@ -367,6 +368,13 @@ describe('a line for the shell', () => {
     const body = /-d '([^']+)'/.exec(line)?.[1];
     const reply = await send(scene.origin + url, { headers: Object.fromEntries(headers), body });
     expect([reply.status, reply.text]).toEqual([200, expect.stringContaining('chat.completion')]);
+  });
+
+  test.each(check)('says whether all is well: %s', async (line) => {
+    const { target } = await startScene();
+    const program = startLine(line, { OPENAI_BASE_URL: target });
+    expect(await program.ended).toBe(0);
+    expect(program.output).toContain(target);
   });
 
   test.each(help)('tells every variable: %s', async (line) => {

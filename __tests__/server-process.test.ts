@@ -96,6 +96,26 @@ describe('the command line', () => {
     expect(await run(['--version'])).toEqual({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
   });
 
+  test('--check asks the target, says that all is well, and exits with 0', async () => {
+    const { code, stdout } = await run(['--check'], { OPENAI_BASE_URL: target });
+    expect([code, stdout]).toEqual([
+      0,
+      `The configuration is valid, and ${target} answers (status 200).\n`,
+    ]);
+    expect(standIn.calls.map(({ url }) => url)).toEqual(['/api/v1/models']);
+  });
+
+  test.each([
+    [{ OPENAI_BASE_URL: 'http://127.0.0.1:65534/api/v1' }, /could not be reached: ECONNREFUSED/],
+    [{ TIMEOUT: 'soon' }, /Expected `TIMEOUT` to be/],
+    [{ VENICE_API_KEY: 'k' }, /would lend your key/],
+  ])('--check with %j says what is wrong in one line, and exits with 1', async (env, complaint) => {
+    const { code, stdout, stderr } = await run(['--check'], env);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(complaint);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
   test('an argument that does not exist is refused in one line', async () => {
     expect(await run(['--demo=maybe'])).toEqual({
       code: 2,

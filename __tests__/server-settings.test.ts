@@ -186,6 +186,7 @@ describe('the command line', () => {
     ['--demo --help', {}, 'help'],
     ['--help --demo', {}, 'help'],
     ['--version', {}, 'version'],
+    ['--check', key, 'check'],
     ['-v', {}, 'version'],
   ];
   test.each(rows)('%j with %j means %s', (line, env, kind) => {

@@ -3,7 +3,7 @@ import type { Env } from './variables.ts';
 
 /** What the command line asks for. */
 export type Command =
-  | { readonly kind: 'demo' | 'help' | 'version' }
+  | { readonly kind: 'check' | 'demo' | 'help' | 'version' }
   | {
       readonly kind: 'serve';
       /** The variable because of which `--demo=auto` is no demo. */
@@ -28,6 +28,7 @@ export function parseCommand(argv: readonly string[], env: Env): Command {
       version: { type: 'boolean', short: 'v' },
       // A boolean, so that it may stand without a value; with one it is told in the token.
       demo: { type: 'boolean' },
+      check: { type: 'boolean' },
     },
   });
   let command: Command = { kind: 'serve' };
@@ -49,7 +50,9 @@ function commandOf(name: string, value: string | undefined, env: Env): Command |
     return becauseOf === undefined ? { kind: 'demo' } : { kind: 'serve', becauseOf };
   }
   if (value !== undefined) return undefined;
-  return name === 'demo' || name === 'help' || name === 'version' ? { kind: name } : undefined;
+  const kinds = ['check', 'demo', 'help', 'version'] as const;
+  const kind = kinds.find((each) => each === name);
+  return kind && { kind };
 }
 
 function configuredBy(env: Env): string | undefined {

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { parseCommand } from './arguments.ts';
+import { check } from './check.ts';
 import { startDemo } from './demo.ts';
 import { helpText } from './help.ts';
 import { startServer } from './start-server.ts';
@@ -19,6 +20,8 @@ try {
     process.stdout.write(`${helpText()}\n`);
   } else if (command.kind === 'version') {
     process.stdout.write(`${packageVersion()}\n`);
+  } else if (command.kind === 'check') {
+    process.stdout.write(`${await check(process.env)}\n`);
   } else if (command.kind === 'demo') {
     const demo = await startDemo();
     stopOnSignals(demo);

@@ -1,0 +1,39 @@
+import { member, reasonOf } from './error-reason.ts';
+
+/** What the target said of itself. */
+export type TargetFinding =
+  | { readonly status: 'healthy'; readonly target: string; readonly targetStatus: number }
+  | { readonly status: 'unhealthy'; readonly target: string; readonly reason: string };
+
+/**
+ * Asks `/models` of the target, which needs no key: it is healthy when it answers in time, but not
+ * with 404, nor with 500 and more. Through `fetch`, not through the proxy: neither retried nor
+ * counted.
+ *
+ * @param target - its base URL
+ * @param answerMs - how long is waited for the answer, in milliseconds
+ */
+export async function askTarget(target: string, answerMs: number): Promise<TargetFinding> {
+  const unhealthy = (reason: string): TargetFinding => ({ status: 'unhealthy', target, reason });
+  try {
+    const answer = await fetch(`${target.replace(/\/+$/, '')}/models`, {
+      redirect: 'manual',
+      signal: AbortSignal.timeout(answerMs),
+    });
+    const { status } = answer;
+    // The list is long and nobody reads it.
+    await answer.body?.cancel();
+    if (status === 404) {
+      return unhealthy('The target has no /models: its base URL may lack a path such as /api/v1.');
+    }
+    return status < 500
+      ? { status: 'healthy', target, targetStatus: status }
+      : unhealthy(`The target answered with status ${status}.`);
+  } catch (error) {
+    return unhealthy(
+      member(error, 'name') === 'TimeoutError'
+        ? `The target did not answer within ${answerMs / 1_000} s.`
+        : `The target could not be reached: ${reasonOf(error)}.`,
+    );
+  }
+}
