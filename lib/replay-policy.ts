@@ -56,6 +56,8 @@ export function replayClassOf(method: string, route: string): ReplayClass {
  * not hang on how that is spelt.
  */
 function canonical(route: string): string {
+  // Nearly every route is spelt as it should be, and this runs for each request.
+  if (/^(\/[a-z\d_.-]+)*$/.test(route)) return route;
   let path = route;
   try {
     path = decodeURIComponent(route);
