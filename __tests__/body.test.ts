@@ -418,7 +418,7 @@ describe('the limit', () => {
     client.socket.resume();
     // Whether the connection stays depends on whether all of the body had been read by then.
     await client.when(() => client.text.includes('{"error":"no"}'));
-    expect(client.text).toMatch(/^HTTP\/1\.1 401 /);
+    expect(client.text).toMatch(/^HTTP\/1\.1 401 .*\{"error":"no"\}/s);
   });
 
   test('is told to a client that has most of its body before it', async () => {
