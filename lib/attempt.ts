@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
-import { ProxyError, connectionError, seconds } from './errors.ts';
+import { ProxyError, bodyStalled, connectionError, seconds } from './errors.ts';
 import { endOfLastEvent } from './event-stream.ts';
 import type { Config } from './options.ts';
 import { causeOfStatus } from './replay-policy.ts';
@@ -244,14 +244,14 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   #onUploadStalled(side: 'client' | 'upstream'): void {
-    const after = seconds(this.#config.idleMs);
+    const { idleMs } = this.#config;
     this.#fail(
       'timeout',
       side === 'client'
-        ? new ProxyError('request_timeout', `Nothing more of the request's body came for ${after}.`)
+        ? bodyStalled(idleMs)
         : new ProxyError(
             'upstream_timeout',
-            `The upstream stopped reading the request for ${after}.`,
+            `The upstream stopped reading the request for ${seconds(idleMs)}.`,
           ),
     );
   }

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler } from 'express';
-import { ProxyError, seconds } from './errors.ts';
+import { ProxyError, bodyStalled } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
@@ -67,12 +67,7 @@ function collect(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const silence = setTimeout(() => {
-      const after = seconds(idleMs);
-      onError(
-        new ProxyError('request_timeout', `Nothing more of the request's body came for ${after}.`),
-      );
-    }, idleMs);
+    const silence = setTimeout(() => onError(bodyStalled(idleMs)), idleMs);
     const finish = (): void => {
       clearTimeout(silence);
       req.off('data', onData).off('end', onEnd).off('error', onError);
@@ -95,7 +90,7 @@ function collect(
       reject(error);
     };
     context.busyWith = {
-      cancel: () => onError(new Error('the client left while it sent its body')),
+      cancel: (reason) => onError(reason ?? new Error('the client left while it sent its body')),
     };
     req.on('data', onData).on('end', onEnd).on('error', onError);
   });

@@ -48,6 +48,12 @@ export function connectionError(cause: Error, message: string): ProxyError {
     : new ProxyError('upstream_disconnected', message, cause);
 }
 
+/** The client is silent in the middle of its body, be that held or streaming through. */
+export function bodyStalled(idleMs: number): ProxyError {
+  const after = seconds(idleMs);
+  return new ProxyError('request_timeout', `Nothing more of the request's body came for ${after}.`);
+}
+
 /** Milliseconds, for people. */
 export function seconds(ms: number): string {
   return `${ms / 1_000} s`;

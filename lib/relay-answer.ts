@@ -69,6 +69,7 @@ class Relay implements AnswerSink {
     this.noteBreak(error);
     // An answer that was dead before it was relayed: its head and what came of it still go out.
     if (!this.res.headersSent) this.res.flushHeaders();
+    // Node holds what was written in this tick until the next one, and `destroy` would drop it.
     this.res.socket?.uncork();
     breakConnection(this.res);
   }

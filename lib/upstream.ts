@@ -73,19 +73,15 @@ export class StandInAnswer {
 
   /** Destroys the upstream call, in whichever phase it is. */
   destroy(): void {
-    this.#close();
+    if (this.destroyed) return;
+    this.destroyed = true;
+    for (const listener of this.#onClose.splice(0)) listener();
   }
 
   /** The call has ended by itself. */
   finish(): void {
     this.writableFinished = true;
-    this.#close();
-  }
-
-  #close(): void {
-    if (this.destroyed) return;
-    this.destroyed = true;
-    for (const listener of this.#onClose.splice(0)) listener();
+    this.destroy();
   }
 }
 
