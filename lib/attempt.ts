@@ -45,7 +45,7 @@ export class AttemptFailure extends Error {
 export class Attempt implements CallEvents, Cancellable {
   readonly #context: RequestContext;
   readonly #config: Config;
-  readonly #onHeard: (status: number) => void;
+  readonly #onHead: (answer: UpstreamAnswer) => void;
   readonly #standIn = new StandInAnswer();
 
   #request: ClientRequest | undefined;
@@ -56,10 +56,11 @@ export class Attempt implements CallEvents, Cancellable {
   #answer: UpstreamAnswer | undefined;
   #settle: ((result: UpstreamAnswer | AttemptFailure) => void) | undefined;
 
-  constructor(context: RequestContext, config: Config, onHeard: (status: number) => void) {
+  /** @param onHead - called with the head of an answer, while it waits for its body */
+  constructor(context: RequestContext, config: Config, onHead: (answer: UpstreamAnswer) => void) {
     this.#context = context;
     this.#config = config;
-    this.#onHeard = onHeard;
+    this.#onHead = onHead;
   }
 
   /**
@@ -130,7 +131,7 @@ export class Attempt implements CallEvents, Cancellable {
       return;
     }
     this.#answer = answer;
-    this.#onHeard(answer.status);
+    this.#onHead(answer);
     clearTimeout(this.#timer);
     if (answer.status < 200 || answer.status > 599) {
       this.#fail(

@@ -31,6 +31,8 @@ export interface Delay {
   readonly reason: string;
   /** Whether the upstream said when to come back; otherwise the delay is a guess. */
   readonly told: boolean;
+  /** Whether a window or a block ends then, for every request of its kind. */
+  readonly isWindow: boolean;
 }
 
 type BackoffConfig = Pick<Config, 'baseRetryDelayMs' | 'rateLimitWaitMs'>;
@@ -46,26 +48,30 @@ export function delayAfter(
     // Growth stops long before it would become infinite, which times a base of 0 is no number.
     const growth = 2 ** Math.min(attempt - 1, 30);
     const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * growth);
-    return { delayMs: Math.round(chance.random * ceilingMs), reason, told: false };
+    const delayMs = Math.round(chance.random * ceilingMs);
+    return { delayMs, reason, told: false, isWindow: false };
   };
   if (answer === undefined) return backoff('no answer');
 
   const now = upstreamNow(answer.headers, chance.now);
   if (answer.status === 429 && answer.text.includes('Too many failed attempts')) {
-    return { delayMs: config.rateLimitWaitMs, reason: 'blocked for failed requests', told: true };
+    const delayMs = config.rateLimitWaitMs;
+    return { delayMs, reason: 'blocked for failed requests', told: true, isWindow: true };
   }
   const afterMs = retryAfterMs(answer.headers['retry-after'], now);
-  if (afterMs !== undefined) return { delayMs: afterMs, reason: 'retry-after', told: true };
+  if (afterMs !== undefined) {
+    return { delayMs: afterMs, reason: 'retry-after', told: true, isWindow: false };
+  }
   if (answer.status !== 429) return backoff(`status ${answer.status}`);
 
   const untilReset = exhaustedWindowMs(answer.headers, now);
   if (untilReset === undefined || untilReset < -RESET_ROUNDING_MS) return backoff('overloaded');
   const delayMs = untilReset > 0 ? untilReset : untilReset + RESET_ROUNDING_MS;
-  return { delayMs: Math.ceil(delayMs), reason: 'rate limit', told: true };
+  return { delayMs: Math.ceil(delayMs), reason: 'rate limit', told: true, isWindow: true };
 }
 
 /** Our clock, or the upstream's where the two differ by more than `Date` can be wrong. */
-function upstreamNow(headers: IncomingHttpHeaders, now: number): number {
+export function upstreamNow(headers: IncomingHttpHeaders, now: number): number {
   const date = headers.date === undefined ? Number.NaN : Date.parse(headers.date);
   return Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : now;
 }

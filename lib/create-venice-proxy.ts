@@ -8,6 +8,7 @@ import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
 import { ProxyState } from './proxy-state.ts';
 import type { VeniceProxy } from './proxy-state.ts';
+import { RateGate } from './rate-gate/rate-gate.ts';
 import { relayAnswer } from './relay-answer.ts';
 import { openContext } from './request-context.ts';
 import { rewriteBody } from './rewrite-body.ts';
@@ -33,6 +34,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const config = resolveOptions(options);
   const state = new ProxyState();
   const pseudonym = createPseudonym();
+  const gate = config.rateLimit ? new RateGate(config) : undefined;
   const router = Router();
 
   router.use(
@@ -41,7 +43,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
     confinePath(config),
     captureBody(config),
     rewriteBody(config),
-    forward(config, state, createUpstream(config), pseudonym),
+    forward(config, state, createUpstream(config), gate, pseudonym),
     relayAnswer,
   );
   router.use(answerError);

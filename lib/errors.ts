@@ -12,6 +12,8 @@ export const PROXY_ERRORS = {
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
+  rate_limit_exceeded: { status: 429, type: 'rate_limit_error' },
+  queue_full: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'server_error' },
   body_consumed: { status: 500, type: 'server_error' },
   api_key_unavailable: { status: 500, type: 'server_error' },

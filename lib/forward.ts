@@ -12,6 +12,11 @@ import { single } from './headers.ts';
 import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { ProxyState } from './proxy-state.ts';
+import { bucketName } from './rate-gate/bucket-name.ts';
+import type { BucketName } from './rate-gate/bucket-name.ts';
+import type { Grant } from './rate-gate/grant.ts';
+import type { RateGate } from './rate-gate/rate-gate.ts';
+import { readAnswer, readRefusal } from './rate-gate/read-answer.ts';
 import { reasonAgainstReplay, replayClassOf } from './replay-policy.ts';
 import { step } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
@@ -35,6 +40,7 @@ export function forward(
   config: Config,
   state: ProxyState,
   upstream: Upstream,
+  gate: RateGate | undefined,
   pseudonym: string,
 ): RequestHandler {
   return step('forward', async (context) => {
@@ -42,7 +48,7 @@ export function forward(
     const headers = upstreamHeaders(context, pseudonym);
     if (config.apiKey !== undefined) await addApiKey(headers, context, config.apiKey);
     if (context.left) return;
-    await new Forwarding(context, headers, config, state, upstream).run();
+    await new Forwarding(context, headers, config, state, upstream, gate).run();
   });
 }
 
@@ -53,6 +59,10 @@ class Forwarding {
   readonly #config: Config;
   readonly #state: ProxyState;
   readonly #upstream: Upstream;
+  readonly #gate: RateGate | undefined;
+  readonly #bucket: BucketName | undefined;
+  /** The failure whose answer is still there, should the next attempt never come to be made. */
+  #last: AttemptFailure | undefined;
   #hasReplacedStale = false;
   /** The wait that was due after the last failure, whether it was begun or not. */
   #delay: Delay | undefined;
@@ -63,12 +73,15 @@ class Forwarding {
     config: Config,
     state: ProxyState,
     upstream: Upstream,
+    gate: RateGate | undefined,
   ) {
     this.#context = context;
     this.#headers = headers;
     this.#config = config;
     this.#state = state;
     this.#upstream = upstream;
+    this.#gate = gate;
+    this.#bucket = gate && bucketName(config.target, headers, context.model);
   }
 
   async run(): Promise<void> {
@@ -88,27 +101,68 @@ class Forwarding {
 
   async #attempt(): Promise<UpstreamAnswer> {
     const context = this.#context;
+    const grant = await this.#enter();
+    this.#last = undefined;
     this.#delay = undefined;
     context.attempts += 1;
     callHook(this.#config.on.attempt, { request: context.info(), attempt: context.attempts });
     try {
-      return await this.#call(context.replayClass !== 'always');
+      return await this.#callTwice(grant);
+    } catch (error) {
+      if (grant !== undefined && error instanceof AttemptFailure) this.#tell(grant, error);
+      throw error;
+    }
+  }
+
+  /** Waits for a place in the window. */
+  async #enter(): Promise<Grant | undefined> {
+    if (this.#gate === undefined || this.#bucket === undefined) return undefined;
+    const context = this.#context;
+    try {
+      const patienceMs = this.#patienceMs - context.waitedMs;
+      const entered = this.#gate.enter(context, this.#bucket, patienceMs);
+      return entered instanceof Promise ? await entered : entered;
+    } catch (error) {
+      throw this.#last ?? error;
+    }
+  }
+
+  /** What became of the request, where its head has not told it. */
+  #tell(grant: Grant, failure: AttemptFailure): void {
+    const { answer, kind } = failure;
+    if (answer?.status === 429) {
+      const { delayMs, told } = this.#delayAfter(failure);
+      const attempt = this.#context.attempts;
+      const backoff = { delayMs, told, attempt };
+      grant.settle(readRefusal(answer.headers, textOf(answer), Date.now(), backoff));
+    } else {
+      grant.settle({ outcome: kind === 'unsent' ? 'unsent' : 'gone' });
+    }
+  }
+
+  async #callTwice(grant: Grant | undefined): Promise<UpstreamAnswer> {
+    try {
+      return await this.#call(grant, this.#context.replayClass !== 'always');
     } catch (error) {
       const isStale = error instanceof AttemptFailure && error.kind === 'stale';
       if (!isStale || this.#hasReplacedStale || this.#whyNot(error) !== undefined) throw error;
       // Once: what happens on a fresh connection, or again, has another reason.
       this.#hasReplacedStale = true;
-      log('a kept connection was stale, a fresh one takes its place', { id: context.id });
-      return this.#call(true);
+      log('a kept connection was stale, a fresh one takes its place', { id: this.#context.id });
+      return this.#call(grant, true);
     }
   }
 
-  async #call(isFresh: boolean): Promise<UpstreamAnswer> {
+  async #call(grant: Grant | undefined, isFresh: boolean): Promise<UpstreamAnswer> {
     const context = this.#context;
     // It may be over since the last look: nothing would cancel this call.
     const reason = context.left ? 'client_left' : context.interruption;
     if (reason !== undefined) throw new AttemptFailure('final', reason);
-    const attempt = new Attempt(context, this.#config, (status) => this.#state.hear(status));
+    const attempt = new Attempt(context, this.#config, ({ status, headers }) => {
+      this.#state.hear(status);
+      // Which kind of 429 it is only its body tells.
+      if (status !== 429) grant?.settle(readAnswer(status, headers, Date.now()));
+    });
     const answer = await attempt.run(this.#upstream, this.#headers, isFresh);
     return context.wantsBase64 ? convertAnswer(answer) : answer;
   }
@@ -117,7 +171,8 @@ class Forwarding {
   async #waitForNext(error: Error, attempt: number): Promise<boolean> {
     const context = this.#context;
     if (!(error instanceof AttemptFailure) || context.left) return false;
-    if (this.#whyNot(error) !== undefined) return false;
+    // The gate has refused the next attempt, or there is none to make.
+    if (error === this.#last || this.#whyNot(error) !== undefined) return false;
     const delay = this.#delayAfter(error);
     if (context.waitedMs + delay.delayMs > this.#patienceMs) return false;
     const status = error.answer?.status;
@@ -129,7 +184,10 @@ class Forwarding {
       cause: error.answer === undefined ? describeError(error) : undefined,
     });
     callHook(this.#config.on.retry, { request: context.info(), ...event });
-    error.answer?.discard();
+    if (error.answer?.hasEnded === true) this.#last = error;
+    else error.answer?.discard();
+    // The gate knows better when a window opens, and who goes first.
+    if (this.#gate !== undefined && delay.isWindow) return true;
     return (await context.wait(delay.delayMs)) === 'waited';
   }
 
@@ -153,7 +211,7 @@ class Forwarding {
     const failed = answer && {
       status: answer.status,
       headers: answer.headers,
-      text: decodeBeginning(Buffer.concat(answer.collected), answer.headers['content-encoding']),
+      text: textOf(answer),
     };
     const chance = { now: Date.now(), random: Math.random() };
     this.#delay ??= delayAfter(failed, this.#context.attempts, chance, this.#config);
@@ -194,4 +252,8 @@ class Forwarding {
     const times = attempts === 1 ? '1 attempt' : `${attempts} attempts`;
     throw new ProxyError(error.code, `${error.message} (${times}; ${reason}.)`, error.cause);
   }
+}
+
+function textOf({ collected, headers }: UpstreamAnswer): string {
+  return decodeBeginning(Buffer.concat(collected), headers['content-encoding']);
 }

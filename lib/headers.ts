@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 export const ANSWER_HEADERS = {
   /** Attempts that were made for this request; a stale connection that was replaced is none. */
   attempts: 'x-venice-proxy-attempts',
-  /** Milliseconds spent waiting between them. */
+  /** Milliseconds spent waiting, before them and between them. */
   wait: 'x-venice-proxy-wait',
   /** Parameters taken out of the request, separated by commas. */
   dropped: 'x-venice-proxy-dropped',

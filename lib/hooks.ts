@@ -35,6 +35,19 @@ export interface RetryEvent {
   readonly delayMs: number;
 }
 
+/** A request is held in the gate: it would be refused upstream. Once for each attempt that is. */
+export interface HoldEvent {
+  readonly request: RequestInfo;
+  /** The attempt that is to come; the first is 1. */
+  readonly attempt: number;
+  /** In words for people, such as `request limit` or `blocked`; they may change. */
+  readonly reason: string;
+  /** How many requests of this process are to be let through before it. */
+  readonly ahead: number;
+  /** Milliseconds until its turn comes, at best; `undefined` where nothing is known of that. */
+  readonly expectedMs: number | undefined;
+}
+
 /** Parameters were taken out of the request's body. */
 export interface DropEvent {
   readonly request: RequestInfo;
@@ -63,7 +76,7 @@ export interface AnswerEvent {
   readonly code: string | undefined;
   /** How many were made; 0 when the request was refused before. */
   readonly attempts: number;
-  /** Milliseconds spent waiting between attempts. */
+  /** Milliseconds spent waiting: held before attempts, and between them. */
   readonly waitedMs: number;
   /** Milliseconds from the request to the first byte of the answer's body. */
   readonly firstByteMs: number | undefined;
@@ -82,6 +95,8 @@ export interface ProxyHooks {
   attempt?: ((event: AttemptEvent) => void) | undefined;
   /** An attempt has failed and is made again after a wait. */
   retry?: ((event: RetryEvent) => void) | undefined;
+  /** A request is held back until the window has a place for it. */
+  hold?: ((event: HoldEvent) => void) | undefined;
   /** Parameters were taken out of the body. */
   drop?: ((event: DropEvent) => void) | undefined;
   /** The request has ended, in whichever way: once for each. */
@@ -91,6 +106,7 @@ export interface ProxyHooks {
 export const HOOK_NAMES: Readonly<Record<keyof ProxyHooks, true>> = {
   attempt: true,
   retry: true,
+  hold: true,
   drop: true,
   answer: true,
 };

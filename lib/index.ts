@@ -5,10 +5,19 @@ export type {
   AnswerEvent,
   AttemptEvent,
   DropEvent,
+  HoldEvent,
   Outcome,
   ProxyHooks,
   RequestInfo,
   RetryEvent,
 } from './hooks.ts';
 export type { ApiKeySource, Timeouts, VeniceProxyOptions } from './options.ts';
+export type {
+  Ask,
+  GateStore,
+  HoldReason,
+  Reply,
+  Report,
+  ToldWindow,
+} from './rate-gate/gate-store.ts';
 export type { LastHeard, VeniceProxy } from './proxy-state.ts';

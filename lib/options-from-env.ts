@@ -25,6 +25,10 @@ const VARIABLES: readonly AddOption[] = [
   variable('BASE_RETRY_DELAY', 'baseRetryDelay', wait()),
   variable('RATE_LIMIT_WAIT', 'rateLimitWait', wait()),
   variable('MAX_WAIT', 'maxWait', wait()),
+  variable('RATE_LIMIT', 'rateLimit', oneOrZero),
+  variable('MAX_QUEUE', 'maxQueue', count),
+  variable('HEARTBEAT', 'heartbeat', wait()),
+  variable('STORE_TIMEOUT', 'storeTimeout', seconds(durationMs, 'seconds, from 0.001 to 2147483')),
   variable('DROP_PARAMS', 'dropParams', names),
   variable('BODY_LIMIT', 'bodyLimit', byteCount),
   variable('VENICE_API_KEY', 'apiKey', key),
@@ -41,6 +45,10 @@ const VARIABLES: readonly AddOption[] = [
  * | `BASE_RETRY_DELAY` | `baseRetryDelay` | seconds |
  * | `RATE_LIMIT_WAIT` | `rateLimitWait` | seconds |
  * | `MAX_WAIT` | `maxWait` | seconds |
+ * | `RATE_LIMIT` | `rateLimit` | `1` or `0` |
+ * | `MAX_QUEUE` | `maxQueue` | whole number |
+ * | `HEARTBEAT` | `heartbeat` | seconds |
+ * | `STORE_TIMEOUT` | `storeTimeout` | seconds |
  * | `DROP_PARAMS` | `dropParams` | names separated by commas, or `none` |
  * | `BODY_LIMIT` | `bodyLimit` | bytes, or a size such as `50mb` |
  * | `VENICE_API_KEY` | `apiKey` | the key |
@@ -77,6 +85,11 @@ function url(name: string, text: string): string {
 function count(name: string, text: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   return inWords(() => wholeNumber(name, value), name, 'a whole number, 0 or more', text);
+}
+
+function oneOrZero(name: string, text: string): boolean {
+  if (text === '0' || text === '1') return text === '1';
+  throw invalid(name, '1 or 0', text);
 }
 
 function wait(): Read<number> {

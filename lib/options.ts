@@ -3,10 +3,12 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
 import { HOOK_NAMES } from './hooks.ts';
 import type { ProxyHooks } from './hooks.ts';
+import type { GateStore } from './rate-gate/gate-store.ts';
 import {
   baseUrl,
   byteCount,
   durationMs,
+  flag,
   invalid,
   isBearerToken,
   memberNames,
@@ -75,11 +77,44 @@ export interface VeniceProxyOptions {
    */
   rateLimitWait?: number | undefined;
   /**
-   * The longest that one request may spend waiting between attempts in all, in milliseconds. A
-   * wait that would pass it is not begun: the client gets the upstream's answer at once.
+   * The longest that one request may spend waiting in all, before and between attempts, in
+   * milliseconds. A wait that would pass it is not begun: the client gets the upstream's answer, or
+   * a 429 where there is none yet, at once.
    * @defaultValue 300_000
    */
   maxWait?: number | undefined;
+  /**
+   * Whether requests are held back where the upstream would refuse them: each API key and model
+   * has its own window, which the answers teach. `false` sends everything at once and leaves it at
+   * retries after a 429.
+   * @defaultValue true
+   */
+  rateLimit?: boolean | undefined;
+  /**
+   * How many requests of one API key and model may wait in this process for a place in the window.
+   * Further ones are answered with 429 at once.
+   * @defaultValue 1_000
+   */
+  maxQueue?: number | undefined;
+  /**
+   * Milliseconds of silence after which a client that asked `stream: true` gets its 200 and, until
+   * the first event, a comment each time they have passed again. A failure after that is the
+   * stream's error event. 0 turns it off: then every status is the true one, however late.
+   * @defaultValue 15_000
+   */
+  heartbeat?: number | undefined;
+  /**
+   * Where the windows are kept when several processes share an API key, such as
+   * `redisStore(…)` of `venice-proxy/redis`.
+   * @defaultValue the memory of this process
+   */
+  store?: GateStore | undefined;
+  /**
+   * How long the store may take for one answer, in milliseconds. After that the process goes on
+   * with its own view, and its share of the window.
+   * @defaultValue 100
+   */
+  storeTimeout?: number | undefined;
   /**
    * Top-level members taken out of the JSON bodies of `/chat/completions` and `/responses`. What
    * was taken out stands in the answer's `x-venice-proxy-dropped`. `[]` keeps everything.
@@ -126,6 +161,11 @@ export interface Config {
   readonly baseRetryDelayMs: number;
   readonly rateLimitWaitMs: number;
   readonly maxWaitMs: number;
+  readonly rateLimit: boolean;
+  readonly maxQueue: number;
+  readonly heartbeatMs: number;
+  readonly store: GateStore | undefined;
+  readonly storeTimeoutMs: number;
   readonly dropParams: ReadonlySet<string>;
   readonly bodyLimitBytes: number;
   readonly apiKey: ApiKeySource | undefined;
@@ -141,6 +181,10 @@ export const DEFAULTS = {
   baseRetryDelay: 1_000,
   rateLimitWait: 30_000,
   maxWait: 300_000,
+  rateLimit: true,
+  maxQueue: 1_000,
+  heartbeat: 15_000,
+  storeTimeout: 100,
   dropParams: ['prompt_cache_key', 'logprobs', 'top_logprobs'],
   bodyLimit: '50mb',
 } as const;
@@ -155,6 +199,11 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   baseRetryDelay: true,
   rateLimitWait: true,
   maxWait: true,
+  rateLimit: true,
+  maxQueue: true,
+  heartbeat: true,
+  store: true,
+  storeTimeout: true,
   dropParams: true,
   bodyLimit: true,
   apiKey: true,
@@ -183,6 +232,11 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
     baseRetryDelayMs: waitMs('baseRetryDelay', options.baseRetryDelay ?? DEFAULTS.baseRetryDelay),
     rateLimitWaitMs: waitMs('rateLimitWait', options.rateLimitWait ?? DEFAULTS.rateLimitWait),
     maxWaitMs: waitMs('maxWait', options.maxWait ?? DEFAULTS.maxWait),
+    rateLimit: flag('rateLimit', options.rateLimit ?? DEFAULTS.rateLimit),
+    maxQueue: wholeNumber('maxQueue', options.maxQueue ?? DEFAULTS.maxQueue),
+    heartbeatMs: waitMs('heartbeat', options.heartbeat ?? DEFAULTS.heartbeat),
+    store: resolveStore(options.store),
+    storeTimeoutMs: durationMs('storeTimeout', options.storeTimeout ?? DEFAULTS.storeTimeout),
     dropParams: memberNames('dropParams', options.dropParams ?? DEFAULTS.dropParams),
     bodyLimitBytes: byteCount('bodyLimit', options.bodyLimit ?? DEFAULTS.bodyLimit),
     apiKey: resolveApiKey(options.apiKey),
@@ -236,6 +290,14 @@ function resolveAgent(agent: HttpAgent | undefined, target: URL): HttpAgent | un
     throw invalid('agent', `an agent for ${target.protocol.slice(0, -1)}`, agent);
   }
   return agent;
+}
+
+function resolveStore(store: GateStore | undefined): GateStore | undefined {
+  if (store === undefined) return undefined;
+  if (typeof store !== 'object' || store === null || typeof store.step !== 'function') {
+    throw invalid('store', 'a store such as redisStore(…) of venice-proxy/redis', store);
+  }
+  return store;
 }
 
 function resolveHooks(hooks: ProxyHooks): Readonly<ProxyHooks> {

@@ -57,6 +57,11 @@ export function waitMs(name: string, value: unknown): number {
   return value;
 }
 
+export function flag(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalid(name, 'true or false', value);
+  return value;
+}
+
 export function wholeNumber(name: string, value: unknown): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw invalid(name, 'a whole number, 0 or more', value);

@@ -7,6 +7,7 @@ import type {
   AnswerEvent,
   AttemptEvent,
   DropEvent,
+  HoldEvent,
   ProxyHooks,
   RetryEvent,
   VeniceProxyOptions,
@@ -29,6 +30,7 @@ export function closeAfterTest(close: () => unknown): void {
 export type Seen =
   | ({ hook: 'attempt' } & AttemptEvent)
   | ({ hook: 'retry' } & RetryEvent)
+  | ({ hook: 'hold' } & HoldEvent)
   | ({ hook: 'drop' } & DropEvent)
   | ({ hook: 'answer' } & AnswerEvent);
 
@@ -40,6 +42,7 @@ export class Recorder {
   readonly hooks: Required<ProxyHooks> = {
     attempt: (event) => this.#add({ hook: 'attempt', ...event }),
     retry: (event) => this.#add({ hook: 'retry', ...event }),
+    hold: (event) => this.#add({ hook: 'hold', ...event }),
     drop: (event) => this.#add({ hook: 'drop', ...event }),
     answer: (event) => this.#add({ hook: 'answer', ...event }),
   };
@@ -50,6 +53,10 @@ export class Recorder {
 
   get retries(): RetryEvent[] {
     return this.seen.filter((event) => event.hook === 'retry');
+  }
+
+  get holds(): HoldEvent[] {
+    return this.seen.filter((event) => event.hook === 'hold');
   }
 
   get delays(): number[] {

@@ -1,0 +1,184 @@
+import { createLog } from '../debug.ts';
+import { ProxyError, seconds } from '../errors.ts';
+import type { ProxyErrorCode } from '../errors.ts';
+import { callHook } from '../hooks.ts';
+import type { Config } from '../options.ts';
+import type { Cancellable, RequestContext } from '../request-context.ts';
+import { BucketLine } from './bucket-line.ts';
+import type { Waiter } from './bucket-line.ts';
+import type { BucketName } from './bucket-name.ts';
+import { FallbackStore } from './fallback-store.ts';
+import type { GateStore, HoldReason, Report } from './gate-store.ts';
+import { Grant } from './grant.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const log = createLog('rate-gate');
+
+/** The OpenAI SDKs take no notice of a `Retry-After` that is longer. */
+const LONGEST_SDK_WAIT_MS = 60_000;
+
+/** Lets requests go upstream as their window allows, and holds the others until it does. */
+export class RateGate {
+  readonly #config: Config;
+  readonly #store: GateStore;
+  readonly #isShared: boolean;
+  readonly #lines = new Map<string, BucketLine>();
+
+  constructor(config: Config) {
+    const own = new MemoryStore();
+    this.#config = config;
+    this.#isShared = config.store !== undefined;
+    this.#store =
+      config.store === undefined
+        ? own
+        : new FallbackStore(config.store, own, config.storeTimeoutMs);
+  }
+
+  /**
+   * Leave for the next attempt of a request: at once where nothing speaks against it.
+   * `undefined` when the request has ended while it was held.
+   *
+   * @param patienceMs - how long it may be held
+   * @throws ProxyError when it would have to wait for longer, or too many wait already
+   */
+  enter(
+    context: RequestContext,
+    name: BucketName,
+    patienceMs: number,
+  ): Grant | Promise<Grant | undefined> {
+    const id = `${name.key} ${name.bucket}`;
+    const line = this.#lines.get(id);
+    if (line === undefined && !this.#isShared) {
+      const { budgetWindowMs } = this.#terms;
+      const reply = this.#store.step({ ...name, want: 1, reports: [], budgetWindowMs });
+      if (!(reply instanceof Promise) && reply.granted === 1) {
+        return this.#grant(name, reply.firstSeq, reply.at);
+      }
+    }
+    return this.#hold(context, name, line ?? this.#open(id, name), patienceMs);
+  }
+
+  get #terms(): { readonly budgetWindowMs: number } {
+    return { budgetWindowMs: this.#config.rateLimitWaitMs };
+  }
+
+  #open(id: string, name: BucketName): BucketLine {
+    const line = new BucketLine(name, this.#store, this.#terms.budgetWindowMs, () => {
+      this.#lines.delete(id);
+    });
+    this.#lines.set(id, line);
+    return line;
+  }
+
+  #grant(name: BucketName, seq: number, at: number): Grant {
+    return new Grant(name, seq, at, this.#report);
+  }
+
+  readonly #report = (name: BucketName, report: Report): void => {
+    const id = `${name.key} ${name.bucket}`;
+    const line = this.#lines.get(id);
+    if (line !== undefined) line.report(report);
+    else if (this.#isShared) this.#open(id, name).report(report);
+    else void this.#store.step({ ...name, want: 0, reports: [report], ...this.#terms });
+  };
+
+  #hold(
+    context: RequestContext,
+    name: BucketName,
+    line: BucketLine,
+    patienceMs: number,
+  ): Promise<Grant | undefined> {
+    const { maxQueue, rateLimitWaitMs } = this.#config;
+    const hasReturned = context.attempts > 0;
+    if (!hasReturned && line.length >= maxQueue) {
+      const message = `${maxQueue} requests wait for the rate limit of this model already.`;
+      throw refusal(context, 'queue_full', message, line.opensMs() ?? rateLimitWaitMs);
+    }
+    return new Promise((resolve, reject) => {
+      const held = new HeldRequest(context, this.#config, performance.now() + patienceMs, {
+        admitted: (seq, at) => resolve(this.#grant(name, seq, at)),
+        refused: (error) => reject(error),
+        ended: () => {
+          line.leave(held);
+          resolve(undefined);
+        },
+      });
+      context.busyWith = held;
+      line.join(held, hasReturned);
+    });
+  }
+}
+
+/** What the client is told, and when it may come back. */
+function refusal(
+  context: RequestContext,
+  code: ProxyErrorCode,
+  message: string,
+  retryAfterMs: number,
+): ProxyError {
+  context.givenUp = { retryAfterMs, isFinal: retryAfterMs > LONGEST_SDK_WAIT_MS };
+  return new ProxyError(code, message);
+}
+
+/** How being held can end. */
+interface Endings {
+  admitted(seq: number, at: number): void;
+  refused(error: ProxyError): void;
+  /** The client has left, or the proxy ends the request by itself. */
+  ended(): void;
+}
+
+/** A request that waits in the gate. */
+class HeldRequest implements Waiter, Cancellable {
+  readonly deadline: number;
+  isHeld = false;
+  readonly #context: RequestContext;
+  readonly #config: Config;
+  readonly #endings: Endings;
+  readonly #since = performance.now();
+
+  constructor(context: RequestContext, config: Config, deadline: number, endings: Endings) {
+    this.deadline = deadline;
+    this.#context = context;
+    this.#config = config;
+    this.#endings = endings;
+  }
+
+  admit(seq: number, at: number): void {
+    this.#end();
+    if (this.isHeld) {
+      const { id, model } = this.#context;
+      log('let through', { id, model, heldMs: Math.round(performance.now() - this.#since) });
+    }
+    this.#endings.admitted(seq, at);
+  }
+
+  refuse(opensMs: number | undefined): void {
+    this.#end();
+    const { rateLimitWaitMs, maxWaitMs } = this.#config;
+    const retryAfterMs = opensMs ?? rateLimitWaitMs;
+    const message =
+      opensMs === undefined
+        ? `The rate limit of this model let nothing through for ${seconds(maxWaitMs)}.`
+        : `The rate limit of this model is used up: its next place is free in ` +
+          `${seconds(Math.ceil(opensMs / 1_000) * 1_000)}, later than this request may wait.`;
+    this.#endings.refused(refusal(this.#context, 'rate_limit_exceeded', message, retryAfterMs));
+  }
+
+  hold(reason: HoldReason, ahead: number, expectedMs: number | undefined): void {
+    const context = this.#context;
+    const event = { attempt: context.attempts + 1, reason, ahead, expectedMs };
+    log('held', { id: context.id, model: context.model, ...event });
+    callHook(this.#config.on.hold, { request: context.info(), ...event });
+  }
+
+  cancel(): void {
+    this.#end();
+    this.#endings.ended();
+  }
+
+  #end(): void {
+    this.#context.busyWith = undefined;
+    this.#context.waitedMs += Math.round(performance.now() - this.#since);
+  }
+}
