@@ -2,9 +2,15 @@ import type { BucketName } from './bucket-name.ts';
 import type { Ask, GateStore, HoldReason, Reply, Report } from './gate-store.ts';
 import { WaitingLine } from './waiting-line.ts';
 
-/** Without news from this process: others may have some. */
-const SHARED_NEWS_MS = 50;
+/** Without news from this line: other models of the key, or other processes, may have some. */
+const NEWS_MS = 50;
 const SHARED_LOOK_MS = 2_000;
+/** What the other models of a key may end. */
+const REASONS_OF_KEY: ReadonlySet<HoldReason> = new Set([
+  'limit unknown',
+  'failed requests',
+  'blocked',
+]);
 /** So long a report to a shared store may wait for company. */
 const REPORT_WAIT_MS = 10;
 /** `setTimeout` turns a longer delay into 1 ms. */
@@ -188,9 +194,9 @@ export class BucketLine {
 
   #sleep(reply: Reply, isShared: boolean): void {
     let sleepMs = reply.askAgainMs;
-    if (isShared) {
-      sleepMs = Math.min(sleepMs, reply.opensMs === undefined ? SHARED_NEWS_MS : SHARED_LOOK_MS);
-    }
+    const isOthersTurn = isShared || REASONS_OF_KEY.has(reply.reason);
+    if (isOthersTurn && reply.opensMs === undefined) sleepMs = Math.min(sleepMs, NEWS_MS);
+    else if (isShared) sleepMs = Math.min(sleepMs, SHARED_LOOK_MS);
     const untilDeadline = this.#line.earliestDeadline - performance.now();
     sleepMs = Math.max(1, Math.ceil(Math.min(sleepMs, untilDeadline, LONGEST_TIMER_MS)));
     clearTimeout(this.#timer);

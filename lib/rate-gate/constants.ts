@@ -2,10 +2,14 @@
 
 /** A stamp in whole seconds lies up to this much before or after the true end. */
 export const STAMP_ERROR_MS = 1_000;
+/** So much if the upstream's clock differs, too: 2 s of that are not corrected. */
+export const CLOCK_ERROR_MS = 3_000;
 /** Stamps that differ by less mean the same window. */
 export const SAME_WINDOW_MS = 1_500;
 /** Two requests may be this much closer to each other at the upstream than here. */
 export const JITTER_MS = 15;
+/** Requests that leave within this time of each other may arrive in any order. */
+export const UNORDERED_MS = 250;
 /** To be earlier by less is not worth a refusal. */
 export const WORTH_TRYING_MS = 100;
 /** A stamp that lies further ahead is taken for garbage. */
@@ -37,6 +41,8 @@ export const DECREASE = 0.9;
 export const FIRST_FEW = 3;
 /** So many at once where nothing limits them: any number that can be counted with. */
 export const ANY_PACE = 1e12;
+/** While the length of a window is looked for without headers, nobody tries more often. */
+export const SHORTEST_CLOSURE_MS = 1_000;
 /** No refusals hold a bucket up for longer than this. */
 export const LONGEST_CLOSURE_MS = 30_000;
 /** A reset that is told to be further away is doubted: one request may try, now and then. */

@@ -46,10 +46,13 @@ export function forgetOld(key: KeyState, now: number, windowMs: number): void {
   if (now - key.unprovenAt > ABANDONED_MS) key.unproven = 0;
 }
 
-export function noteFailure(key: KeyState, now: number, windowMs: number): void {
+export function noteFailure(key: KeyState, sentAt: number, now: number, windowMs: number): void {
   key.failures.push(now);
+  if (key.blockedAt === 0) return;
   // Each failed call in between prolongs the block.
-  if (key.blockedAt > 0) key.blockedUntil = now + windowMs;
+  key.blockedUntil = now + windowMs;
+  // The one that tried it has its answer: behind that time, another one may.
+  if (sentAt >= key.probeAt) key.probeAt = 0;
 }
 
 export function noteBlock(key: KeyState, now: number, windowMs: number, budget: number): void {

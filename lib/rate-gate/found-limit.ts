@@ -77,15 +77,21 @@ export function noteServed(
   found.low = 0;
 }
 
-/** @param closedUntil - until then nothing goes anyway */
+/**
+ * @param sentBehind - how many requests were sent after the one that was refused
+ * @param closedUntil - until then nothing goes anyway
+ */
 export function noteRefused(
   found: FoundLimit,
   isProbe: boolean,
   sentAt: number,
+  sentBehind: number,
   closedUntil: number,
 ): void {
   if (!found.isShut) {
-    found.limit = Math.max(1, Math.floor(DECREASE * found.served));
+    // A refusal comes at once: those sent before it will be served, though they are not yet.
+    const accepted = Math.max(found.served, found.used - sentBehind - 1);
+    found.limit = Math.max(1, Math.floor(DECREASE * accepted));
     found.isShut = true;
     found.low = 0;
     found.opensAt = found.span === 0 ? closedUntil : found.startAt + found.span;

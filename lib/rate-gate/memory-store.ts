@@ -52,20 +52,25 @@ export class MemoryStore implements GateStore {
     // In the order of their last use.
     entry.usedAt = now;
     this.#keys.set(key, entry);
-    this.#sweeping ??= setTimeout(() => this.#sweep(), SWEEP_EVERY_MS).unref();
+    this.#sweepLater();
     return entry;
   }
 
+  #sweepLater(): void {
+    if (this.#sweeping !== undefined) return;
+    this.#sweeping = setTimeout(() => {
+      this.#sweeping = undefined;
+      this.#sweep();
+    }, SWEEP_EVERY_MS).unref();
+  }
+
   #sweep(): void {
-    this.#sweeping = undefined;
     const longAgo = performance.timeOrigin + performance.now() - IDLE_MS;
     for (const [key, { usedAt, buckets }] of this.#keys) {
       if (usedAt < longAgo) this.#keys.delete(key);
       for (const [name, { grantedAt }] of buckets) if (grantedAt < longAgo) buckets.delete(name);
     }
-    if (this.#keys.size > 0) {
-      this.#sweeping = setTimeout(() => this.#sweep(), SWEEP_EVERY_MS).unref();
-    }
+    if (this.#keys.size > 0) this.#sweepLater();
   }
 }
 

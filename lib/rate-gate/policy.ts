@@ -3,9 +3,13 @@ import {
   DOUBTFUL_MS,
   DOUBT_EVERY_MS,
   FIRST_FEW,
+  FOUND_STEPS,
   IDLE_MS,
   LONGEST_CLOSURE_MS,
   QUIET_MS,
+  SHORTEST_CLOSURE_MS,
+  STAMP_ERROR_MS,
+  UNORDERED_MS,
 } from './constants.ts';
 import {
   blockedForMs,
@@ -26,6 +30,7 @@ import type { Ask, HoldReason, Reply, Report } from './gate-store.ts';
 import {
   hasNothingLeft,
   isOverAt,
+  isSameEnd,
   isUsedUp,
   learn,
   newWindow,
@@ -43,6 +48,8 @@ export interface BucketState {
   /** How many requests were granted. */
   seq: number;
   grantedAt: number;
+  /** The newest request that nothing was granted just before. */
+  calmSeq: number;
   /** Requests without an answer; only counted until the first one was served. */
   open: number;
   isProven: boolean;
@@ -66,6 +73,7 @@ export function newBucketState(now: number): BucketState {
     bornAt: now,
     seq: 0,
     grantedAt: now,
+    calmSeq: 0,
     open: 0,
     isProven: false,
     pace: FIRST_FEW,
@@ -161,15 +169,15 @@ function learnFrom(
     return;
   }
   if (outcome === 'blocked') noteBlock(key, answeredAt, budgetWindowMs, report.budget ?? 0);
-  if (outcome !== 'served') noteFailure(key, answeredAt, budgetWindowMs);
+  if (outcome !== 'served') noteFailure(key, sentAt, answeredAt, budgetWindowMs);
   else noteSuccess(key, sentAt);
   if (outcome === 'blocked') return;
 
   if (isProbe) endProbe(bucket, report, answeredAt, peers);
-  learnWindows(bucket, report, seq, answeredAt, peers);
+  learnWindows(bucket, { ...report, seq, at: sentAt }, answeredAt, peers);
   if (outcome === 'refused') {
     if (isExhausted(report)) closeWhileStampLies(bucket, now);
-    else noteUnexplained(key, bucket, name, { ...report, at: sentAt }, isProbe, now);
+    else noteUnexplained(key, bucket, name, { ...report, seq, at: sentAt }, isProbe, now);
   } else if (outcome === 'served') {
     closeUnproven(key, bucket, bucket.open);
     noteServedIn(bucket, isProbe, seq, sentAt);
@@ -188,12 +196,21 @@ function endProbe(bucket: BucketState, report: Report, answeredAt: number, peers
     [bucket.requests, report.requests],
     [bucket.tokens, report.tokens],
   ] as const) {
+    const stamp = told === undefined ? 0 : stampOf(told, answeredAt);
     if (!hasNothingLeft(window)) continue;
     if (report.outcome !== 'refused') {
+      // Another answer has told of the next window before, and that one is full, too.
+      if (isSameEnd(window, stamp)) continue;
+      // Nothing is told of tokens any more: what was told once could hold requests up for ever.
+      if (report.outcome === 'served' && told === undefined && window === bucket.tokens) {
+        window.limit = 0;
+      }
       probeSucceeded(window);
-      turn(window, (bucket.seq - report.seq + 1) * window.cost * peers, answeredAt);
+      turn(window, (bucket.seq - report.seq + 1) * window.cost * peers, report.at);
     } else if (told?.remaining === 0) {
-      probeFailed(window, report.at, stampOf(told, answeredAt));
+      probeFailed(window, report.at, stamp);
+      // It does not count in the next one.
+      if (window.edgeSeq > 0) window.edgeSeq += 1;
     }
   }
 }
@@ -205,13 +222,12 @@ function isExhausted({ requests, tokens }: Report): boolean {
 
 function learnWindows(
   bucket: BucketState,
-  report: Report,
-  seq: number,
+  { seq, at, requests, tokens }: Report,
   answeredAt: number,
   peers: number,
 ): void {
-  const granted = { seq, at: report.at, lastSeq: seq === 0 ? 0 : bucket.seq, peers };
-  const { requests, tokens } = report;
+  const isCalm = seq > 0 && seq === bucket.calmSeq;
+  const granted = { seq, at, lastSeq: seq === 0 ? 0 : bucket.seq, isCalm, peers };
   if (requests !== undefined) {
     // As many as the window holds, from now on.
     if (bucket.requests.limit === 0) bucket.pace = ANY_PACE;
@@ -245,17 +261,27 @@ function noteUnexplained(
     const young = key.young.filter((each) => each.bucket === name).length;
     bucket.pace = Math.max(1, Math.floor(Math.min(bucket.pace, young + 1) / 2));
   }
-  bucket.closedUntil = Math.max(bucket.closedUntil, now + closureAfter(bucket, report));
+  const closureMs = closureAfter(bucket, report, now);
+  bucket.closedUntil = Math.max(bucket.closedUntil, now + closureMs);
   if (bucket.requests.limit === 0) {
-    noteRefused(bucket.found, isProbe, report.at, bucket.closedUntil);
+    const behind = Math.max(0, bucket.seq - report.seq);
+    noteRefused(bucket.found, isProbe, report.at, behind, bucket.closedUntil);
   }
 }
 
 /** As long as the refused request backs off, were it the only one that was refused. */
-function closureAfter({ refusals }: BucketState, { backoffMs = 0, attempt }: Report): number {
+function closureAfter(
+  { refusals, requests, found }: BucketState,
+  { backoffMs = 0, attempt }: Report,
+  now: number,
+): number {
   if (attempt === undefined) return backoffMs;
   const growth = 2 ** Math.min(30, Math.max(0, refusals - attempt));
-  return Math.min(LONGEST_CLOSURE_MS, Math.round(backoffMs * growth));
+  const closureMs = Math.min(LONGEST_CLOSURE_MS, Math.round(backoffMs * growth));
+  if (requests.limit > 0 || found.span > 0) return closureMs;
+  // Perhaps a limit without headers: its window may not be missed by much.
+  const stepMs = Math.max(SHORTEST_CLOSURE_MS, Math.round((now - found.startAt) / FOUND_STEPS));
+  return Math.min(closureMs, stepMs);
 }
 
 function noteServedIn(bucket: BucketState, isProbe: boolean, seq: number, sentAt: number): void {
@@ -303,8 +329,7 @@ function windowObstacle(
   now: number,
   peers: number,
 ): Obstacle | undefined {
-  const overAt = isOverAt(window);
-  if (overAt > 0 && now >= overAt) turn(window, 0, now);
+  passEnd(bucket, window, now, peers);
   const isFull = reason === 'request limit' ? isUsedUp(window, peers) : hasNothingLeft(window);
   if (!isFull) return undefined;
   const opens = opensAt(window);
@@ -314,12 +339,29 @@ function windowObstacle(
   }
   if (now < opens) {
     const untilMs = opens - now;
-    if (untilMs > DOUBTFUL_MS && now >= bucket.probedAt + DOUBT_EVERY_MS && bucket.isProven) {
-      return undefined;
-    }
-    return { reason, opensMs: untilMs, askAgainMs: untilMs };
+    const untilDoubtMs = bucket.probedAt + DOUBT_EVERY_MS - now;
+    const isDoubtful = untilMs > DOUBTFUL_MS && bucket.isProven;
+    if (isDoubtful && untilDoubtMs <= 0) return undefined;
+    const askAgainMs = isDoubtful ? Math.min(untilMs, untilDoubtMs) : untilMs;
+    return { reason, opensMs: untilMs, askAgainMs };
   }
+  // A probe from before then has tried another window.
+  if (bucket.probeAt < opens) bucket.probeSeq = 0;
   return silentProbe(bucket, window, reason, now, peers);
+}
+
+/**
+ * Turns a window that is over however its stamp was rounded. Who left near its end may count in the
+ * next one.
+ */
+function passEnd(bucket: BucketState, window: Window, now: number, peers: number): void {
+  if (window.resetAt === 0 || now < window.resetAt - STAMP_ERROR_MS) return;
+  if (window.edgeSeq === 0) window.edgeSeq = bucket.seq;
+  if (now < isOverAt(window)) return;
+  const isTried = bucket.probeSeq > 0 && bucket.probeAt >= opensAt(window);
+  const since = bucket.seq - window.edgeSeq;
+  turn(window, since * window.cost * peers, isTried ? bucket.probeAt : now);
+  if (isTried) bucket.probeSeq = 0;
 }
 
 /**
@@ -337,7 +379,11 @@ function silentProbe(
   const quietMs = bucket.probeAt + QUIET_MS - now;
   const certainMs = overAt > 0 ? overAt - now : quietMs;
   if (quietMs > 0) return { reason, opensMs: undefined, askAgainMs: Math.min(quietMs, certainMs) };
-  turn(window, (bucket.seq - bucket.probeSeq + 1) * window.cost * peers, now);
+  // Where nothing tells the end, there was perhaps just more room than was thought.
+  if (opensAt(window) > 0) {
+    const before = window.edgeSeq > 0 ? window.edgeSeq : bucket.probeSeq - 1;
+    turn(window, (bucket.seq - before) * window.cost * peers, bucket.probeAt);
+  }
   bucket.probeSeq = 0;
   return undefined;
 }
@@ -388,6 +434,7 @@ function grant(
   { now, peers }: StepContext,
 ): void {
   bucket.seq += 1;
+  if (now - bucket.grantedAt >= UNORDERED_MS) bucket.calmSeq = bucket.seq;
   bucket.grantedAt = now;
   if (!bucket.isProven) {
     bucket.open += 1;

@@ -88,16 +88,18 @@ export class RateGate {
     line: BucketLine,
     patienceMs: number,
   ): Promise<Grant | undefined> {
-    const { maxQueue, rateLimitWaitMs } = this.#config;
     const hasReturned = context.attempts > 0;
-    if (!hasReturned && line.length >= maxQueue) {
-      const message = `${maxQueue} requests wait for the rate limit of this model already.`;
-      throw refusal(context, 'queue_full', message, line.opensMs() ?? rateLimitWaitMs);
+    // Whether whoever would be the first must wait at all, only asking can tell.
+    if (!hasReturned && line.length >= Math.max(1, this.#config.maxQueue)) {
+      throw queueFull(context, this.#config, line.opensMs());
     }
     return new Promise((resolve, reject) => {
       const held = new HeldRequest(context, this.#config, performance.now() + patienceMs, {
         admitted: (seq, at) => resolve(this.#grant(name, seq, at)),
-        refused: (error) => reject(error),
+        refused: (error) => {
+          line.leave(held);
+          reject(error);
+        },
         ended: () => {
           line.leave(held);
           resolve(undefined);
@@ -107,6 +109,18 @@ export class RateGate {
       line.join(held, hasReturned);
     });
   }
+}
+
+function queueFull(
+  context: RequestContext,
+  { maxQueue, rateLimitWaitMs }: Config,
+  opensMs: number | undefined,
+): ProxyError {
+  const message =
+    maxQueue === 0
+      ? 'The rate limit of this model is used up, and nobody may wait for it.'
+      : `${maxQueue} requests wait for the rate limit of this model already.`;
+  return refusal(context, 'queue_full', message, opensMs ?? rateLimitWaitMs);
 }
 
 /** What the client is told, and when it may come back. */
@@ -167,6 +181,11 @@ class HeldRequest implements Waiter, Cancellable {
 
   hold(reason: HoldReason, ahead: number, expectedMs: number | undefined): void {
     const context = this.#context;
+    if (context.attempts === 0 && ahead >= this.#config.maxQueue) {
+      this.#end();
+      this.#endings.refused(queueFull(context, this.#config, expectedMs));
+      return;
+    }
     const event = { attempt: context.attempts + 1, reason, ahead, expectedMs };
     log('held', { id: context.id, model: context.model, ...event });
     callHook(this.#config.on.hold, { request: context.info(), ...event });

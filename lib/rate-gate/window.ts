@@ -1,4 +1,5 @@
 import {
+  CLOCK_ERROR_MS,
   FARTHEST_RESET_MS,
   HIGHEST_LIMIT,
   JITTER_MS,
@@ -27,6 +28,8 @@ export interface Window {
   isSpanProven: boolean;
   /** To be earlier than the stamp has failed: not again. */
   isStampEarliest: boolean;
+  /** How many requests were granted when its end came near; 0: it has not yet. */
+  edgeSeq: number;
   /** So much later than thought the last window really ended. */
   late: number;
   /** The longest time to a reset that was told: about the length of a window. */
@@ -48,6 +51,7 @@ export function newWindow(): Window {
     span: 0,
     isSpanProven: false,
     isStampEarliest: false,
+    edgeSeq: 0,
     late: 0,
     length: 0,
     cost: 1,
@@ -62,14 +66,16 @@ export interface Granted {
   readonly seq: number;
   readonly at: number;
   readonly lastSeq: number;
+  /** Whether nothing was granted just before it. */
+  readonly isCalm: boolean;
   /** How many processes grant beside this one without telling. */
   readonly peers: number;
 }
 
 /**
- * Learns from an answer's headers. Requests reach the upstream in about the order in which they
- * leave: so the answer to the request that left last tells most, and whatever was granted since
- * comes on top of it. An older one can only show that more is used than was thought.
+ * Learns from an answer's headers. Requests that leave together arrive in any order, so an answer
+ * cannot tell how many of the others it has counted: within a window it may only show that more is
+ * used than was granted. That less is used is believed where nothing left just before.
  */
 export function learn(
   window: Window,
@@ -83,29 +89,67 @@ export function learn(
   const remaining = Math.min(limit, left);
   const used = limit - remaining;
   const stamp = stampOf(told, answeredAt);
-  const isSame =
-    stamp > 0 && window.resetAt > 0 && Math.abs(stamp - window.resetAt) < SAME_WINDOW_MS;
+  const { openedAt, resetAt } = window;
+  const isSame = isSameEnd(window, stamp);
+  if (stamp === 0 && granted.seq > 0) learnFromPast(window, told, granted, answeredAt);
+  // It reached an earlier window, and says little of this one.
+  const isEarlier = stamp > 0 && stamp <= resetAt - SAME_WINDOW_MS;
+  if (
+    (granted.at < openedAt && stamp <= openedAt + STAMP_ERROR_MS) ||
+    (isEarlier && stamp <= answeredAt + STAMP_ERROR_MS)
+  ) {
+    if (granted.seq < window.toldSeq) return;
+    window.limit = limit;
+    window.toldSeq = granted.seq;
+    return;
+  }
+  const isFirst = countsRequests && granted.seq > 0 && remaining === limit - 1;
   if (granted.seq < window.toldSeq) {
-    if (isSame && limit === window.limit) window.used = Math.max(window.used, used);
+    if (!isSame || limit !== window.limit) return;
+    window.used = Math.max(window.used, used);
+    if (isFirst) window.startAt = granted.at;
     return;
   }
 
   if (countsRequests) {
-    if (granted.seq > 0 && remaining === limit - 1) window.startAt = granted.at;
+    // Sent before the end that is known: its window is this one, whatever its stamp.
+    const isWithin = granted.at < resetAt - STAMP_ERROR_MS;
+    const isCounted = isSame || isEarlier || isWithin || (resetAt === 0 && openedAt > 0);
+    const since = (granted.lastSeq - window.toldSeq) * granted.peers;
+    const counted = isCounted ? window.used : Math.min(window.used, since);
+    const atMost = used + (granted.lastSeq - granted.seq) * granted.peers;
+    window.used = Math.max(used, granted.isCalm ? Math.min(counted, atMost) : counted);
+    if (isFirst) window.startAt = granted.at;
     else if (!isSame) window.startAt = 0;
-  } else if (isSame && granted.seq > window.toldSeq) {
-    const sample = (used - window.toldUsed) / (granted.seq - window.toldSeq);
-    if (sample > 0) window.cost += 0.3 * (sample - window.cost);
+  } else {
+    if (isSame && granted.seq > window.toldSeq) {
+      const sample = (used - window.toldUsed) / (granted.seq - window.toldSeq);
+      if (sample > 0) window.cost += 0.3 * (sample - window.cost);
+    }
+    window.used = used + (granted.lastSeq - granted.seq) * window.cost * granted.peers;
   }
   window.limit = limit;
-  window.used = used + (granted.lastSeq - granted.seq) * window.cost * granted.peers;
   window.toldUsed = used;
   window.toldSeq = granted.seq;
   if (stamp === 0) return;
-  const resetMs = stamp - answeredAt;
+  const resetMs = stamp - granted.at;
   window.length = Math.max(resetMs, isSame ? window.length : 0.8 * window.length);
   window.resetAt = stamp;
+  if (!isSame) window.edgeSeq = 0;
   forgetWrongSpan(window);
+}
+
+/** The answer took longer than its window: when another one is there, only the length can tell. */
+function learnFromPast(
+  window: Window,
+  { resetMs }: ToldWindow,
+  { at }: Granted,
+  answeredAt: number,
+): void {
+  const length = resetMs === undefined ? 0 : answeredAt + resetMs - at;
+  if (length <= 0) return;
+  window.length = Math.max(window.length, length);
+  if (window.openedAt === 0 && window.resetAt === 0) window.openedAt = answeredAt;
 }
 
 /** Negative, huge or no numbers are taken for none. */
@@ -115,8 +159,13 @@ function sane(value: number, highest: number): number {
 
 /** The end that an answer tells; 0 where it is none to rely on. */
 export function stampOf({ resetMs }: ToldWindow, answeredAt: number): number {
-  const isSane = resetMs !== undefined && resetMs > -STAMP_ERROR_MS && resetMs <= FARTHEST_RESET_MS;
+  const isSane = resetMs !== undefined && resetMs > -CLOCK_ERROR_MS && resetMs <= FARTHEST_RESET_MS;
   return isSane ? answeredAt + resetMs : 0;
+}
+
+/** Whether a stamp names the end that is known already. */
+export function isSameEnd({ resetAt }: Window, stamp: number): boolean {
+  return stamp > 0 && resetAt > 0 && Math.abs(stamp - resetAt) < SAME_WINDOW_MS;
 }
 
 /** The windows have become longer or shorter. */
@@ -141,15 +190,16 @@ export function hasNothingLeft(window: Window): boolean {
 
 /** When to try whether the next window is there; 0 where nothing tells. */
 export function opensAt(window: Window): number {
-  const { startAt, span, resetAt, late, openedAt, length } = window;
+  const { startAt, span, isSpanProven, resetAt, late, openedAt, length } = window;
   if (resetAt === 0) return openedAt > 0 && length > 0 ? openedAt + length + STAMP_ERROR_MS : 0;
   if (startAt === 0 || span === 0) return resetAt + late;
-  return Math.min(startAt + span + JITTER_MS + late, resetAt + STAMP_ERROR_MS);
+  const errorMs = isSpanProven ? CLOCK_ERROR_MS : STAMP_ERROR_MS;
+  return Math.min(startAt + span + JITTER_MS + late, resetAt + errorMs);
 }
 
-/** When the window is over however its stamp was rounded; 0 where nothing tells. */
+/** When the window is over whatever is wrong with its stamp; 0 where nothing tells. */
 export function isOverAt({ resetAt }: Window): number {
-  return resetAt === 0 ? 0 : resetAt + STAMP_ERROR_MS;
+  return resetAt === 0 ? 0 : resetAt + CLOCK_ERROR_MS;
 }
 
 /** The next window is there; `used` of it is known to be used. */
@@ -158,6 +208,7 @@ export function turn(window: Window, used: number, now: number): void {
   window.openedAt = now;
   window.resetAt = 0;
   window.startAt = 0;
+  window.edgeSeq = 0;
 }
 
 /**
@@ -178,7 +229,8 @@ export function probeSucceeded(window: Window): void {
 }
 
 /**
- * It was refused, so the window goes on: for as long as is learned here, a second at most.
+ * It was refused, so the window goes on: for as long as is learned here, a second at most unless
+ * the clocks differ.
  *
  * @param stamp - the end that the refusal told; another window's means that this one is over
  */
@@ -198,5 +250,5 @@ export function probeFailed(window: Window, sentAt: number, stamp: number): void
   const longer = Math.ceil((resetAt - startAt) / 1_000) * 1_000;
   const isLater = startAt + longer + JITTER_MS > sentAt;
   if (startAt > 0 && isLater && !wasTrial) window.span = longer;
-  else window.late = STAMP_ERROR_MS;
+  else window.late = Math.min(CLOCK_ERROR_MS, window.late + STAMP_ERROR_MS);
 }

@@ -2,6 +2,7 @@ import {
   ABANDONED_MS,
   ANY_PACE,
   BUDGET,
+  CLOCK_ERROR_MS,
   DECREASE,
   DOUBTFUL_MS,
   DOUBT_EVERY_MS,
@@ -16,8 +17,10 @@ import {
   PROBE_PATIENCE_MS,
   QUIET_MS,
   SAME_WINDOW_MS,
+  SHORTEST_CLOSURE_MS,
   SHORTEST_STEP_MS,
   STAMP_ERROR_MS,
+  UNORDERED_MS,
   WORTH_TRYING_MS,
 } from '../rate-gate/constants.ts';
 
@@ -49,7 +52,7 @@ end
 local function newWindow()
   return {
     limit = 0, used = 0, openedAt = 0, resetAt = 0, startAt = 0, span = 0, isSpanProven = false,
-    isStampEarliest = false, late = 0, length = 0, cost = 1, toldUsed = 0, toldSeq = 0
+    isStampEarliest = false, edgeSeq = 0, late = 0, length = 0, cost = 1, toldUsed = 0, toldSeq = 0
   }
 end
 
@@ -58,7 +61,7 @@ local key = load(KEYS[1]) or {
   blockedUntil = 0, probeAt = 0, peers = {}
 }
 local bucket = load(KEYS[2]) or {
-  bornAt = now, seq = 0, grantedAt = now, open = 0, isProven = false, pace = ${FIRST_FEW},
+  bornAt = now, seq = 0, grantedAt = now, calmSeq = 0, open = 0, isProven = false, pace = ${FIRST_FEW},
   refusals = 0, refusedAt = 0, closedUntil = 0, requests = newWindow(), tokens = newWindow(),
   found = {
     limit = 0, startAt = 0, used = 0, served = 0, span = 0, low = 0, isShut = false,
@@ -76,9 +79,11 @@ local function forgetOld()
   if now - key.unprovenAt > ${ABANDONED_MS} then key.unproven = 0 end
 end
 
-local function noteFailure(at)
+local function noteFailure(sentAt, at)
   table.insert(key.failures, at)
-  if key.blockedAt > 0 then key.blockedUntil = at + budgetWindow end
+  if key.blockedAt == 0 then return end
+  key.blockedUntil = at + budgetWindow
+  if sentAt >= key.probeAt then key.probeAt = 0 end
 end
 
 local function noteBlock(at, budget)
@@ -135,7 +140,7 @@ end
 
 local function stampOf(told, answeredAt)
   local resetMs = told.resetMs
-  local isSane = resetMs and resetMs > -${STAMP_ERROR_MS} and resetMs <= ${FARTHEST_RESET_MS}
+  local isSane = resetMs and resetMs > -${CLOCK_ERROR_MS} and resetMs <= ${FARTHEST_RESET_MS}
   return isSane and answeredAt + resetMs or 0
 end
 
@@ -148,6 +153,18 @@ local function forgetWrongSpan(window)
   window.isStampEarliest = false
 end
 
+local function isSameEnd(window, stamp)
+  return stamp > 0 and window.resetAt > 0
+    and math.abs(stamp - window.resetAt) < ${SAME_WINDOW_MS}
+end
+
+local function learnFromPast(window, told, granted, answeredAt)
+  local length = told.resetMs and answeredAt + told.resetMs - granted.at or 0
+  if length <= 0 then return end
+  window.length = math.max(window.length, length)
+  if window.openedAt == 0 and window.resetAt == 0 then window.openedAt = answeredAt end
+end
+
 local function learn(window, told, granted, answeredAt, countsRequests)
   local left = sane(told.remaining, ${HIGHEST_LIMIT})
   local limit = sane(told.limit, ${HIGHEST_LIMIT})
@@ -155,27 +172,48 @@ local function learn(window, told, granted, answeredAt, countsRequests)
   local remaining = math.min(limit, left)
   local used = limit - remaining
   local stamp = stampOf(told, answeredAt)
-  local isSame = stamp > 0 and window.resetAt > 0
-    and math.abs(stamp - window.resetAt) < ${SAME_WINDOW_MS}
+  local openedAt, resetAt = window.openedAt, window.resetAt
+  local isSame = isSameEnd(window, stamp)
+  if stamp == 0 and granted.seq > 0 then learnFromPast(window, told, granted, answeredAt) end
+  local isEarlier = stamp > 0 and stamp <= resetAt - ${SAME_WINDOW_MS}
+  if (granted.at < openedAt and stamp <= openedAt + ${STAMP_ERROR_MS})
+    or (isEarlier and stamp <= answeredAt + ${STAMP_ERROR_MS}) then
+    if granted.seq < window.toldSeq then return end
+    window.limit = limit
+    window.toldSeq = granted.seq
+    return
+  end
+  local isFirst = countsRequests and granted.seq > 0 and remaining == limit - 1
   if granted.seq < window.toldSeq then
-    if isSame and limit == window.limit then window.used = math.max(window.used, used) end
+    if not isSame or limit ~= window.limit then return end
+    window.used = math.max(window.used, used)
+    if isFirst then window.startAt = granted.at end
     return
   end
   if countsRequests then
-    if granted.seq > 0 and remaining == limit - 1 then window.startAt = granted.at
+    local isWithin = granted.at < resetAt - ${STAMP_ERROR_MS}
+    local isCounted = isSame or isEarlier or isWithin or (resetAt == 0 and openedAt > 0)
+    local since = granted.lastSeq - window.toldSeq
+    local counted = isCounted and window.used or math.min(window.used, since)
+    local atMost = used + granted.lastSeq - granted.seq
+    window.used = math.max(used, granted.isCalm and math.min(counted, atMost) or counted)
+    if isFirst then window.startAt = granted.at
     elseif not isSame then window.startAt = 0 end
-  elseif isSame and granted.seq > window.toldSeq then
-    local sample = (used - window.toldUsed) / (granted.seq - window.toldSeq)
-    if sample > 0 then window.cost = window.cost + 0.3 * (sample - window.cost) end
+  else
+    if isSame and granted.seq > window.toldSeq then
+      local sample = (used - window.toldUsed) / (granted.seq - window.toldSeq)
+      if sample > 0 then window.cost = window.cost + 0.3 * (sample - window.cost) end
+    end
+    window.used = used + (granted.lastSeq - granted.seq) * window.cost
   end
   window.limit = limit
-  window.used = used + (granted.lastSeq - granted.seq) * window.cost
   window.toldUsed = used
   window.toldSeq = granted.seq
   if stamp == 0 then return end
-  local resetMs = stamp - answeredAt
+  local resetMs = stamp - granted.at
   window.length = math.max(resetMs, isSame and window.length or 0.8 * window.length)
   window.resetAt = stamp
+  if not isSame then window.edgeSeq = 0 end
   forgetWrongSpan(window)
 end
 
@@ -196,14 +234,15 @@ local function opensAt(window)
     return 0
   end
   if window.startAt == 0 or window.span == 0 then return window.resetAt + window.late end
+  local errorMs = window.isSpanProven and ${CLOCK_ERROR_MS} or ${STAMP_ERROR_MS}
   return math.min(
     window.startAt + window.span + ${JITTER_MS} + window.late,
-    window.resetAt + ${STAMP_ERROR_MS}
+    window.resetAt + errorMs
   )
 end
 
 local function isOverAt(window)
-  return window.resetAt == 0 and 0 or window.resetAt + ${STAMP_ERROR_MS}
+  return window.resetAt == 0 and 0 or window.resetAt + ${CLOCK_ERROR_MS}
 end
 
 local function turn(window, used, at)
@@ -211,6 +250,7 @@ local function turn(window, used, at)
   window.openedAt = at
   window.resetAt = 0
   window.startAt = 0
+  window.edgeSeq = 0
 end
 
 local function probeSucceeded(window)
@@ -242,7 +282,7 @@ local function probeFailed(window, sentAt, stamp)
   local longer = math.ceil((window.resetAt - window.startAt) / 1000) * 1000
   local isLater = window.startAt + longer + ${JITTER_MS} > sentAt
   if window.startAt > 0 and isLater and not wasTrial then window.span = longer
-  else window.late = ${STAMP_ERROR_MS} end
+  else window.late = math.min(${CLOCK_ERROR_MS}, window.late + ${STAMP_ERROR_MS}) end
 end
 
 -- found-limit.ts
@@ -281,9 +321,10 @@ local function noteServed(isProbe, sentAt, sentBehind)
   found.low = 0
 end
 
-local function noteRefused(isProbe, sentAt, closedUntil)
+local function noteRefused(isProbe, sentAt, sentBehind, closedUntil)
   if not found.isShut then
-    found.limit = math.max(1, math.floor(${DECREASE} * found.served))
+    local accepted = math.max(found.served, found.used - sentBehind - 1)
+    found.limit = math.max(1, math.floor(${DECREASE} * accepted))
     found.isShut = true
     found.low = 0
     found.opensAt = found.span == 0 and closedUntil or found.startAt + found.span
@@ -306,21 +347,29 @@ local function closeUnproven(count)
 end
 
 local function endProbe(report, answeredAt)
-  for _, pair in ipairs({ { requests, report.requests }, { tokens, report.tokens } }) do
-    local window, told = pair[1], pair[2]
+  for i, window in ipairs({ requests, tokens }) do
+    local told = i == 1 and report.requests or i == 2 and report.tokens or nil
+    local stamp = told and stampOf(told, answeredAt) or 0
     if hasNothingLeft(window) then
       if report.outcome ~= REFUSED then
-        probeSucceeded(window)
-        turn(window, (bucket.seq - report.seq + 1) * window.cost, answeredAt)
+        if not isSameEnd(window, stamp) then
+          if report.outcome == SERVED and not told and i == 2 then window.limit = 0 end
+          probeSucceeded(window)
+          turn(window, (bucket.seq - report.seq + 1) * window.cost, report.at)
+        end
       elseif told and told.remaining == 0 then
-        probeFailed(window, report.at, stampOf(told, answeredAt))
+        probeFailed(window, report.at, stamp)
+        if window.edgeSeq > 0 then window.edgeSeq = window.edgeSeq + 1 end
       end
     end
   end
 end
 
-local function learnWindows(report, seq, answeredAt)
-  local granted = { seq = seq, at = report.at, lastSeq = seq == 0 and 0 or bucket.seq }
+local function learnWindows(report, seq, sentAt, answeredAt)
+  local granted = {
+    seq = seq, at = sentAt, lastSeq = seq == 0 and 0 or bucket.seq,
+    isCalm = seq > 0 and seq == bucket.calmSeq
+  }
   if report.requests then
     if requests.limit == 0 then bucket.pace = ${ANY_PACE} end
     learn(requests, report.requests, granted, answeredAt, true)
@@ -340,10 +389,13 @@ end
 local function closureAfter(report)
   if report.attempt == 0 then return report.backoffMs end
   local growth = 2 ^ math.min(30, math.max(0, bucket.refusals - report.attempt))
-  return math.min(${LONGEST_CLOSURE_MS}, math.floor(report.backoffMs * growth + 0.5))
+  local closureMs = math.min(${LONGEST_CLOSURE_MS}, math.floor(report.backoffMs * growth + 0.5))
+  if requests.limit > 0 or found.span > 0 then return closureMs end
+  local elapsed = math.floor((now - found.startAt) / ${FOUND_STEPS} + 0.5)
+  return math.min(closureMs, math.max(${SHORTEST_CLOSURE_MS}, elapsed))
 end
 
-local function noteUnexplained(report, sentAt, isProbe)
+local function noteUnexplained(report, seq, sentAt, isProbe)
   if sentAt > bucket.refusedAt then
     bucket.refusals = bucket.refusals + 1
     bucket.refusedAt = now
@@ -354,7 +406,9 @@ local function noteUnexplained(report, sentAt, isProbe)
     bucket.pace = math.max(1, math.floor(math.min(bucket.pace, young + 1) / 2))
   end
   bucket.closedUntil = math.max(bucket.closedUntil, now + closureAfter(report))
-  if requests.limit == 0 then noteRefused(isProbe, sentAt, bucket.closedUntil) end
+  if requests.limit == 0 then
+    noteRefused(isProbe, sentAt, math.max(0, bucket.seq - seq), bucket.closedUntil)
+  end
 end
 
 local function noteServedIn(isProbe, seq, sentAt)
@@ -390,14 +444,14 @@ local function learnFrom(report)
     return
   end
   if outcome == BLOCKED then noteBlock(answeredAt, report.budget) end
-  if outcome ~= SERVED then noteFailure(answeredAt) else noteSuccess(sentAt) end
+  if outcome ~= SERVED then noteFailure(sentAt, answeredAt) else noteSuccess(sentAt) end
   if outcome == BLOCKED then return end
 
   if isProbe then endProbe(report, answeredAt) end
-  learnWindows(report, seq, answeredAt)
+  learnWindows(report, seq, sentAt, answeredAt)
   if outcome == REFUSED then
     if isExhausted(report) then closeWhileStampLies()
-    else noteUnexplained(report, sentAt, isProbe) end
+    else noteUnexplained(report, seq, sentAt, isProbe) end
   elseif outcome == SERVED then
     closeUnproven(bucket.open)
     noteServedIn(isProbe, seq, sentAt)
@@ -412,13 +466,25 @@ local function silentProbe(window, reason)
   local quietMs = bucket.probeAt + ${QUIET_MS} - now
   local certainMs = overAt > 0 and overAt - now or quietMs
   if quietMs > 0 then return reason, -1, math.min(quietMs, certainMs) end
-  turn(window, (bucket.seq - bucket.probeSeq + 1) * window.cost, now)
+  if opensAt(window) > 0 then
+    local before = window.edgeSeq > 0 and window.edgeSeq or bucket.probeSeq - 1
+    turn(window, (bucket.seq - before) * window.cost, bucket.probeAt)
+  end
   bucket.probeSeq = 0
 end
 
+local function passEnd(window)
+  if window.resetAt == 0 or now < window.resetAt - ${STAMP_ERROR_MS} then return end
+  if window.edgeSeq == 0 then window.edgeSeq = bucket.seq end
+  if now < isOverAt(window) then return end
+  local isTried = bucket.probeSeq > 0 and bucket.probeAt >= opensAt(window)
+  local since = bucket.seq - window.edgeSeq
+  turn(window, since * window.cost, isTried and bucket.probeAt or now)
+  if isTried then bucket.probeSeq = 0 end
+end
+
 local function windowObstacle(window, reason)
-  local overAt = isOverAt(window)
-  if overAt > 0 and now >= overAt then turn(window, 0, now) end
+  passEnd(window)
   local isFull
   if reason == REQUEST_LIMIT then isFull = isUsedUp(window) else isFull = hasNothingLeft(window) end
   if not isFull then return end
@@ -429,10 +495,12 @@ local function windowObstacle(window, reason)
   end
   if now < opens then
     local untilMs = opens - now
-    if untilMs > ${DOUBTFUL_MS} and now >= bucket.probedAt + ${DOUBT_EVERY_MS}
-      and bucket.isProven then return end
-    return reason, untilMs, untilMs
+    local untilDoubtMs = bucket.probedAt + ${DOUBT_EVERY_MS} - now
+    local isDoubtful = untilMs > ${DOUBTFUL_MS} and bucket.isProven
+    if isDoubtful and untilDoubtMs <= 0 then return end
+    return reason, untilMs, isDoubtful and math.min(untilMs, untilDoubtMs) or untilMs
   end
+  if bucket.probeAt < opens then bucket.probeSeq = 0 end
   return silentProbe(window, reason)
 end
 
@@ -486,6 +554,7 @@ end
 
 local function grant()
   bucket.seq = bucket.seq + 1
+  if now - bucket.grantedAt >= ${UNORDERED_MS} then bucket.calmSeq = bucket.seq end
   bucket.grantedAt = now
   if not bucket.isProven then
     bucket.open = bucket.open + 1
