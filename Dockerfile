@@ -5,7 +5,11 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY lib lib
 COPY examples examples
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+# The client for REDIS_URL is optional in the package, and so a devDependency: here it stays.
+RUN npm run build \
+  && npm pkg set "dependencies.redis=$(node -p 'require("./package.json").devDependencies.redis')" \
+  && npm pkg delete devDependencies.redis \
+  && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim
 ENV NODE_ENV=production

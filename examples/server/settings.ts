@@ -1,4 +1,6 @@
 import { BlockList, isIP } from 'node:net';
+import { redisAddress } from './redis-address.ts';
+import type { RedisAddress } from './redis-address.ts';
 import { SERVER_VARIABLES } from './variables.ts';
 import type { Env } from './variables.ts';
 
@@ -17,6 +19,8 @@ export interface ServerSettings {
   /** Namespaces that the user wants to see, in the syntax of `debug`. */
   readonly debug: string;
   readonly shutdownGraceMs: number;
+  /** Where processes share what they know of the rate limits. */
+  readonly redis?: RedisAddress | undefined;
   /** The operator's key is lent to whoever is on this machine: web pages are kept out. */
   readonly guardsLentKey: boolean;
 }
@@ -39,7 +43,7 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
 /**
- * @throws TypeError that names the variable, its value (but never a key) and what is allowed
+ * @throws TypeError that names the variable, its value (but never a secret) and what is allowed
  */
 export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings): ServerSettings {
   const read = <Value>(
@@ -60,6 +64,7 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
     logFormat: read('LOG_FORMAT', logFormat) ?? (isTerminal ? 'pretty' : 'json'),
     debug: read('DEBUG', (_name, text) => text),
     shutdownGraceMs: read('SHUTDOWN_GRACE', seconds),
+    redis: read('REDIS_URL', redisAddress),
     guardsLentKey: lendsKey && !isOpenAllowed && entryKeys.length === 0,
   };
   if (settings.guardsLentKey && !isLoopback(settings.host)) {

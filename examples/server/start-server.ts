@@ -2,12 +2,15 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { optionsFromEnv } from 'venice-proxy';
-import type { VeniceProxy } from 'venice-proxy';
+import type { VeniceProxy, VeniceProxyOptions } from 'venice-proxy';
+import { redisStore } from 'venice-proxy/redis';
 import { createServerApp } from './app.ts';
 import { Connections } from './connections.ts';
 import { reasonOf } from './error-reason.ts';
 import { createHttpServer } from './http-server.ts';
 import { logServer, setUpLogs } from './logs.ts';
+import type { RedisClient } from './redis-client.ts';
+import { openRedis } from './redis.ts';
 import { settingsFromEnv } from './settings.ts';
 import type { ServerSettings } from './settings.ts';
 import { PROXY_VARIABLES, SERVER_VARIABLES } from './variables.ts';
@@ -25,7 +28,7 @@ export interface RunningServer {
   readonly server: Server;
   /**
    * Takes no new requests, lets open answers end within `SHUTDOWN_GRACE`, then destroys what is
-   * left. Resolves when no connection is open.
+   * left. Resolves when no connection is open, that to Redis included.
    */
   close(): Promise<void>;
 }
@@ -44,6 +47,23 @@ export async function startServer(
   const options = optionsFromEnv(env);
   const settings = settingsFromEnv(env, { lendsKey: options.apiKey !== undefined, isTerminal });
   setUpLogs(settings);
+  if (settings.redis === undefined) return serve(env, settings, options);
+  const redis = await openRedis(settings.redis);
+  try {
+    const store = redisStore({ sendCommand: redis.sendCommand });
+    return await serve(env, settings, { ...options, store }, redis);
+  } catch (error) {
+    redis.close();
+    throw error;
+  }
+}
+
+async function serve(
+  env: Env,
+  settings: ServerSettings,
+  options: VeniceProxyOptions,
+  redis?: RedisClient,
+): Promise<RunningServer> {
   const { app, proxy } = createServerApp(settings, options);
   const server = createHttpServer(app);
   const connections = new Connections(server);
@@ -51,7 +71,9 @@ export async function startServer(
   const url = baseUrl(settings, port);
   // `debug` writes the namespaces that are on into the environment.
   const { debug: DEBUG, logFormat: LOG_FORMAT } = settings;
-  logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT }));
+  // The URL may hold a password.
+  const REDIS_URL = settings.redis?.shown;
+  logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT, REDIS_URL }));
   logServer('listening', { url });
 
   let closing: Promise<void> | undefined;
@@ -63,6 +85,7 @@ export async function startServer(
     logServer('shutting down', { inFlight: proxy.inFlight, graceSeconds: shutdownGraceMs / 1_000 });
     // The last request is in the log a moment after its connection is gone.
     await Promise.all([closed, drained]);
+    redis?.close();
     logServer('stopped');
   }
   return { url, port, proxy, server, close: () => (closing ??= shutDown()) };

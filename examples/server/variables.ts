@@ -47,7 +47,23 @@ export const PROXY_VARIABLES = table({
   },
   MAX_WAIT: {
     fallback: '300',
-    help: 'Longest that one request waits between attempts in all.',
+    help: 'Longest that one request waits in all, also for its turn.',
+  },
+  RATE_LIMIT: {
+    fallback: '1',
+    help: '0 sends requests although the rate limit is used up.',
+  },
+  MAX_QUEUE: {
+    fallback: '1000',
+    help: 'Requests of one key and model that may wait at once.',
+  },
+  HEARTBEAT: {
+    fallback: '15',
+    help: 'Silence until a waiting stream gets a comment; 0: never.',
+  },
+  STORE_TIMEOUT: {
+    fallback: '0.1',
+    help: 'Patience with Redis before a process decides alone.',
   },
   BODY_LIMIT: {
     fallback: '50mb',
@@ -101,5 +117,10 @@ export const SERVER_VARIABLES = table({
   SHUTDOWN_GRACE: {
     fallback: '30',
     help: 'How long open answers may go on after SIGTERM or SIGINT.',
+  },
+  REDIS_URL: {
+    fallback: '',
+    shown: 'each process has its own view',
+    help: 'Redis or Valkey where processes share the rate limits.',
   },
 });
