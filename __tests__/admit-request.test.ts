@@ -38,7 +38,7 @@ describe('a request that comes back', () => {
 
   test('is known by the Via that we send', () => {
     const pseudonym = createPseudonym();
-    const { via } = forwardedHeaders({ via: '1.1 nginx' }, pseudonym);
+    const { via } = forwardedHeaders({ via: '1.1 nginx' }, '1.1', pseudonym);
     expect(isLoop(String(via), pseudonym)).toBe(true);
     expect(isLoop(String(via), createPseudonym())).toBe(false);
   });

@@ -26,9 +26,13 @@ function delayOf(said: Case = {}): Delay {
 }
 
 const date = (ms: number): string => new Date(ms).toUTCString();
-const OVERLOADED: Delay = { delayMs: 500, reason: 'overloaded', told: false };
-const limited = (delayMs: number): Delay => ({ delayMs, reason: 'rate limit', told: true });
-const retryAfter = (delayMs: number): Delay => ({ delayMs, reason: 'retry-after', told: true });
+const OVERLOADED: Delay = { delayMs: 500, reason: 'overloaded', told: false, isWindow: false };
+const limited = (delayMs: number): Delay => {
+  return { delayMs, reason: 'rate limit', told: true, isWindow: true };
+};
+const retryAfter = (delayMs: number): Delay => {
+  return { delayMs, reason: 'retry-after', told: true, isWindow: false };
+};
 
 describe('four kinds of 429 have four clocks', () => {
   test('an exhausted window is waited out until its reset', () => {
@@ -46,7 +50,12 @@ describe('four kinds of 429 have four clocks', () => {
     '{"error":{"message":"Too many failed attempts (> 200)…","code":"RATE_LIMIT_EXCEEDED"}}',
     'Too many failed attempts',
   ])('a block for failed requests lasts as long as configured: %s', (text) => {
-    const blocked = { delayMs: 30_000, reason: 'blocked for failed requests', told: true };
+    const blocked: Delay = {
+      delayMs: 30_000,
+      reason: 'blocked for failed requests',
+      told: true,
+      isWindow: true,
+    };
     expect(delayOf({ text })).toEqual(blocked);
     expect(delayOf({ text, attempt: 5, random: 0 })).toEqual(blocked);
   });
@@ -66,6 +75,7 @@ describe('four kinds of 429 have four clocks', () => {
       delayMs: 500,
       reason: 'status 500',
       told: false,
+      isWindow: false,
     });
   });
 
@@ -296,6 +306,7 @@ describe('exponential backoff', () => {
       delayMs: 500,
       reason: `status ${status}`,
       told: false,
+      isWindow: false,
     });
   });
 
@@ -304,6 +315,7 @@ describe('exponential backoff', () => {
       delayMs: 1_000,
       reason: 'no answer',
       told: false,
+      isWindow: false,
     });
   });
 

@@ -33,22 +33,30 @@ describe('of what the client sent', () => {
       'cache-control': 'no-cache',
       'x-odd': '',
     };
-    expect(forwardedHeaders(headers, PSEUDONYM)).toEqual({ ...headers, via: `1.1 ${PSEUDONYM}` });
+    expect(forwardedHeaders(headers, '1.1', PSEUDONYM)).toEqual({
+      ...headers,
+      via: `1.1 ${PSEUDONYM}`,
+    });
   });
 
   test.each(HOP_BY_HOP)('the hop-by-hop header %s stays here', (name) => {
-    expect(forwardedHeaders({ [name]: 'close', accept: '*/*' }, PSEUDONYM)).toEqual({
+    expect(forwardedHeaders({ [name]: 'close', accept: '*/*' }, '1.1', PSEUDONYM)).toEqual({
       accept: '*/*',
       via: `1.1 ${PSEUDONYM}`,
     });
   });
 
   test.each([
+    'cf-connecting-ip',
+    'cf-connecting-ipv6',
     'cookie',
     'expect',
     'host',
     'content-length',
     'forwarded',
+    'true-client-ip',
+    'x-client-ip',
+    'x-cluster-client-ip',
     'x-forwarded-for',
     'x-forwarded-host',
     'x-forwarded-port',
@@ -57,7 +65,9 @@ describe('of what the client sent', () => {
     'x-forwarded-server',
     'x-real-ip',
   ])('%s, which is made anew or tells who the client is, stays here', (name) => {
-    expect(forwardedHeaders({ [name]: 'x' }, PSEUDONYM)).toEqual({ via: `1.1 ${PSEUDONYM}` });
+    expect(forwardedHeaders({ [name]: 'x' }, '1.1', PSEUDONYM)).toEqual({
+      via: `1.1 ${PSEUDONYM}`,
+    });
   });
 
   test('what Connection names stays here, however it is spelt', () => {
@@ -68,7 +78,7 @@ describe('of what the client sent', () => {
       'x-three': '3',
       authorization: 'Bearer sk-1',
     };
-    expect(forwardedHeaders(headers, PSEUDONYM)).toEqual({
+    expect(forwardedHeaders(headers, '1.1', PSEUDONYM)).toEqual({
       'x-three': '3',
       via: `1.1 ${PSEUDONYM}`,
     });
@@ -78,23 +88,28 @@ describe('of what the client sent', () => {
     'a plain Connection: %s names nothing',
     (word) => {
       const headers = { connection: word, accept: '*/*' };
-      expect(forwardedHeaders(headers, PSEUDONYM)).toHaveProperty('accept', '*/*');
+      expect(forwardedHeaders(headers, '1.1', PSEUDONYM)).toHaveProperty('accept', '*/*');
     },
   );
 
   test.each(['1.0 fred', '1.0 fred, 1.1 p.example.net'])('Via %s is appended to', (via) => {
-    const forwarded = forwardedHeaders({ via }, PSEUDONYM);
+    const forwarded = forwardedHeaders({ via }, '1.1', PSEUDONYM);
     expect(forwarded).toEqual({ via: `${via}, 1.1 ${PSEUDONYM}` });
   });
 
+  test('Via tells the HTTP version that the client spoke', () => {
+    const forwarded = forwardedHeaders({}, '1.0', PSEUDONYM);
+    expect(forwarded).toEqual({ via: `1.0 ${PSEUDONYM}` });
+  });
+
   test('Via is kept even when Connection names it, as a loop would go unseen without', () => {
-    const forwarded = forwardedHeaders({ connection: 'via', via: '1.1 fred' }, PSEUDONYM);
+    const forwarded = forwardedHeaders({ connection: 'via', via: '1.1 fred' }, '1.1', PSEUDONYM);
     expect(forwarded).toEqual({ via: `1.1 fred, 1.1 ${PSEUDONYM}` });
   });
 
   test('the headers that are given stay as they are', () => {
     const headers = Object.freeze({ via: '1.1 fred', cookie: 'a=b', accept: '*/*' });
-    forwardedHeaders(headers, PSEUDONYM);
+    forwardedHeaders(headers, '1.1', PSEUDONYM);
     expect(headers).toEqual({ via: '1.1 fred', cookie: 'a=b', accept: '*/*' });
   });
 });

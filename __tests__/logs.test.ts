@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import createDebug from 'debug';
 import { readFileSync, readdirSync } from 'node:fs';
+import { join, parse } from 'node:path';
 import { format } from 'node:util';
 import type { Fault } from '../examples/stand-in-venice.ts';
 import type { ProxyHooks } from '../lib/index.ts';
+import { oneIn } from './helpers/held.ts';
+import { ROOT } from './helpers/program.ts';
 import {
   CHAT,
   Recorder,
@@ -172,6 +175,22 @@ describe('one line a retry', () => {
   });
 });
 
+describe('one line for who is held, and one when that is over', () => {
+  test('tell why, behind how many, for how long at best, and how long it was', async () => {
+    const scene = await startScene({}, oneIn(300));
+    await chat(scene);
+    expect(linesOf('rate-gate')).toEqual([]);
+    await chat(scene);
+    const { request } = await scene.recorder.ended(2);
+    const [hold] = scene.recorder.holds;
+    const of = `id=${request.id} model=llama-3.3-70b`;
+    expect(linesOf('rate-gate')).toEqual([
+      `held ${of} attempt=1 reason="request limit" ahead=0 expectedMs=${hold?.expectedMs}`,
+      expect.stringMatching(new RegExp(`^let through ${of} heldMs=\\d+$`)),
+    ]);
+  });
+});
+
 describe('errors stand there with their cause', () => {
   test('when the proxy gave up', async () => {
     const target = await deserted();
@@ -276,14 +295,20 @@ describe('errors stand there with their cause', () => {
   });
 });
 
-test('each file has a namespace of its own, and its name', () => {
-  const lib = new URL('../lib/', import.meta.url);
-  const named = readdirSync(lib).flatMap((file) => {
-    const [, name] = /createLog\('([^']*)'\)/.exec(readFileSync(new URL(file, lib), 'utf8')) ?? [];
-    return name === undefined ? [] : [[file, `${name}.ts`]];
+test('each file has a namespace of its own, and its name; those of a folder share its name', () => {
+  const lib = join(ROOT, 'lib');
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' });
+  const named = files.flatMap((file) => {
+    if (!file.endsWith('.ts')) return [];
+    const source = readFileSync(join(lib, file), 'utf8');
+    const [, name] = /createLog\('([^']*)'\)/.exec(source) ?? [];
+    return name === undefined ? [] : [[file, name] as const];
   });
   expect(named.length).toBeGreaterThan(3);
-  for (const [file, name] of named) expect(name).toBe(file);
+  for (const [file, name] of named) {
+    const { dir, name: own } = parse(file);
+    expect([file, name]).toEqual([file, dir === '' ? own : dir]);
+  }
 });
 
 test('nothing is written where nobody listens', async () => {
@@ -358,6 +383,8 @@ describe('secrets', () => {
       ...options,
       retries: 1,
       maxWait: 100,
+      // What the faults say of limits would keep the calls behind them from being made.
+      rateLimit: false,
       bodyLimit: 2_000,
       timeout: 60,
     });

@@ -25,6 +25,43 @@ const WAITS: Pick<Row, 'good' | 'bad' | 'allowed'> = {
   allowed: 'seconds, from 0 to 2147483',
 };
 
+const DURATIONS: Pick<Row, 'good' | 'bad' | 'allowed'> = {
+  good: [
+    ['300', 300_000],
+    ['0.001', 1],
+  ],
+  bad: ['0', '0.0001', 'abc', '-1', '2147484'],
+  allowed: 'seconds, from 0.001 to 2147483',
+};
+
+const COUNTS: Pick<Row, 'good' | 'bad' | 'allowed'> = {
+  good: [
+    ['0', 0],
+    ['12', 12],
+  ],
+  bad: ['-1', '1.5', 'many', '1e3', '99999999999999999'],
+  allowed: 'a whole number, 0 or more',
+};
+
+const FLAGS: Pick<Row, 'good' | 'bad' | 'allowed'> = {
+  good: [
+    ['1', true],
+    ['0', false],
+  ],
+  bad: ['true', 'no', '2', '-1', '01'],
+  allowed: '1 or 0',
+};
+
+const NAMES: Pick<Row, 'good' | 'bad' | 'allowed'> = {
+  good: [
+    ['none', []],
+    ['logprobs', ['logprobs']],
+    [' user , store', ['user', 'store']],
+  ],
+  bad: [',', 'user,', 'user,,store'],
+  allowed: 'names separated by commas, or `none`',
+};
+
 const ROWS: readonly Row[] = [
   {
     variable: 'OPENAI_BASE_URL',
@@ -36,29 +73,19 @@ const ROWS: readonly Row[] = [
     bad: ['api.venice.ai', 'ftp://api.venice.ai', 'https://api.venice.ai/#a', '/api/v1'],
     allowed: 'an absolute http or https URL without credentials, query or fragment',
   },
-  {
-    variable: 'TIMEOUT',
-    option: 'timeout',
-    good: [
-      ['300', 300_000],
-      ['0.001', 1],
-    ],
-    bad: ['0', '0.0001', 'abc', '-1', '2147484'],
-    allowed: 'seconds, from 0.001 to 2147483',
-  },
-  {
-    variable: 'MAX_RETRIES',
-    option: 'retries',
-    good: [
-      ['0', 0],
-      ['12', 12],
-    ],
-    bad: ['-1', '1.5', 'many', '1e3', '99999999999999999'],
-    allowed: 'a whole number, 0 or more',
-  },
+  { variable: 'TIMEOUT', option: 'timeout', ...DURATIONS },
+  { variable: 'MAX_RETRIES', option: 'retries', ...COUNTS },
   { variable: 'BASE_RETRY_DELAY', option: 'baseRetryDelay', ...WAITS },
   { variable: 'RATE_LIMIT_WAIT', option: 'rateLimitWait', ...WAITS },
   { variable: 'MAX_WAIT', option: 'maxWait', ...WAITS },
+  { variable: 'RATE_LIMIT', option: 'rateLimit', ...FLAGS },
+  { variable: 'MAX_QUEUE', option: 'maxQueue', ...COUNTS },
+  { variable: 'HEARTBEAT', option: 'heartbeat', ...WAITS },
+  { variable: 'STORE_TIMEOUT', option: 'storeTimeout', ...DURATIONS },
+  { variable: 'LEARN_PARAMS', option: 'learnParams', ...FLAGS },
+  { variable: 'LEARNABLE_PARAMS', option: 'learnableParams', ...NAMES },
+  { variable: 'NORMALIZE_ERRORS', option: 'normalizeErrors', ...FLAGS },
+  { variable: 'FORWARD_CLIENT_ADDRESS', option: 'forwardClientAddress', ...FLAGS },
   {
     variable: 'BODY_LIMIT',
     option: 'bodyLimit',
@@ -70,17 +97,7 @@ const ROWS: readonly Row[] = [
     bad: ['0', 'lots', '-1', '5tb', '1e6'],
     allowed: "a number of bytes, 1 or more, or a string such as '50mb'",
   },
-  {
-    variable: 'DROP_PARAMS',
-    option: 'dropParams',
-    good: [
-      ['none', []],
-      ['logprobs', ['logprobs']],
-      [' user , store', ['user', 'store']],
-    ],
-    bad: [',', 'user,', 'user,,store'],
-    allowed: 'names separated by commas, or `none`',
-  },
+  { variable: 'DROP_PARAMS', option: 'dropParams', ...NAMES },
 ];
 
 describe('optionsFromEnv', () => {
@@ -138,7 +155,7 @@ describe('optionsFromEnv', () => {
     },
   );
 
-  test('it reads its nine variables and nothing else', () => {
+  test('it reads its own variables and nothing else', () => {
     const read = new Set<string>();
     const env = new Proxy<Record<string, string | undefined>>(
       {},

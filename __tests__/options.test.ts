@@ -54,40 +54,76 @@ const WAIT: Pick<Row, 'allowed' | 'accepted' | 'refused'> = {
   refused: [...NO_NUMBERS, [LONGEST + 1, String(LONGEST + 1)]],
 };
 
+const COUNT: Pick<Row, 'allowed' | 'accepted' | 'refused'> = {
+  allowed: 'a whole number, 0 or more',
+  accepted: [
+    [0, 0],
+    [1, 1],
+    [100, 100],
+  ],
+  refused: [...NO_NUMBERS, [1.5, '1.5']],
+};
+
+const FLAG: Pick<Row, 'allowed' | 'accepted' | 'refused'> = {
+  allowed: 'true or false',
+  accepted: [
+    [true, true],
+    [false, false],
+  ],
+  refused: [
+    ['true', '"true"'],
+    [1, '1'],
+    [0, '0'],
+    [{}, 'an object'],
+  ],
+};
+
+const NAMES: Pick<Row, 'allowed' | 'accepted' | 'refused'> = {
+  allowed: 'an array of names',
+  accepted: [
+    [[], new Set()],
+    [['user'], new Set(['user'])],
+    [['a', 'b', 'a'], new Set(['a', 'b'])],
+  ],
+  refused: [
+    ['logprobs', '"logprobs"'],
+    [[''], 'an array'],
+    [['a', 1], 'an array'],
+    [new Set(['a']), 'an object'],
+    [false, 'false'],
+  ],
+};
+
 const ROWS: readonly Row[] = [
-  {
-    option: 'retries',
-    key: 'retries',
-    byDefault: 5,
-    allowed: 'a whole number, 0 or more',
-    accepted: [
-      [0, 0],
-      [1, 1],
-      [100, 100],
-    ],
-    refused: [...NO_NUMBERS, [1.5, '1.5']],
-  },
+  { option: 'retries', key: 'retries', byDefault: 5, ...COUNT },
   { option: 'baseRetryDelay', key: 'baseRetryDelayMs', byDefault: 1_000, ...WAIT },
   { option: 'rateLimitWait', key: 'rateLimitWaitMs', byDefault: 30_000, ...WAIT },
   { option: 'maxWait', key: 'maxWaitMs', byDefault: 300_000, ...WAIT },
+  { option: 'rateLimit', key: 'rateLimit', byDefault: true, ...FLAG },
+  { option: 'maxQueue', key: 'maxQueue', byDefault: 1_000, ...COUNT },
+  { option: 'heartbeat', key: 'heartbeatMs', byDefault: 15_000, ...WAIT },
+  {
+    option: 'storeTimeout',
+    key: 'storeTimeoutMs',
+    byDefault: 100,
+    allowed: `milliseconds, more than 0 and at most ${LONGEST}`,
+    accepted: [
+      [1, 1],
+      [0.5, 0.5],
+      [LONGEST, LONGEST],
+    ],
+    refused: [...NO_NUMBERS, [0, '0'], [LONGEST + 1, String(LONGEST + 1)]],
+  },
+  { option: 'learnParams', key: 'learnParams', byDefault: true, ...FLAG },
+  { option: 'normalizeErrors', key: 'normalizeErrors', byDefault: false, ...FLAG },
+  { option: 'forwardClientAddress', key: 'forwardClientAddress', byDefault: false, ...FLAG },
   {
     option: 'dropParams',
     key: 'dropParams',
     byDefault: new Set(['prompt_cache_key', 'logprobs', 'top_logprobs']),
-    allowed: 'an array of names',
-    accepted: [
-      [[], new Set()],
-      [['user'], new Set(['user'])],
-      [['a', 'b', 'a'], new Set(['a', 'b'])],
-    ],
-    refused: [
-      ['logprobs', '"logprobs"'],
-      [[''], 'an array'],
-      [['a', 1], 'an array'],
-      [new Set(['a']), 'an object'],
-      [false, 'false'],
-    ],
+    ...NAMES,
   },
+  { option: 'learnableParams', key: 'learnableParams', byDefault: new Set(), ...NAMES },
   {
     option: 'bodyLimit',
     key: 'bodyLimitBytes',
@@ -260,6 +296,39 @@ describe('timeout', () => {
   });
 });
 
+describe('store', () => {
+  test('is none by default', () => {
+    expect(resolve({}).store).toBeUndefined();
+  });
+
+  test('is whatever takes a step', () => {
+    const store = { step: nothing };
+    expect(resolve({ store }).store).toBe(store);
+  });
+
+  test.each([
+    ['redis://host', '"redis://host"'],
+    [{}, 'an object'],
+    [{ step: true }, 'an object'],
+    [nothing, 'a function'],
+    [null, 'null'],
+  ])('may not be %p', (store, shown) => {
+    expect(complaint({ store })).toBe(
+      `Expected \`store\` to be a store such as redisStore(…) of venice-proxy/redis, got ${shown}`,
+    );
+  });
+});
+
+describe('replay', () => {
+  test('is left to the table by default, or is a function', () => {
+    expect(resolve({}).replay).toBeUndefined();
+    expect(resolve({ replay: nothing }).replay).toBe(nothing);
+    expect(complaint({ replay: 'always' })).toBe(
+      'Expected `replay` to be a function, got "always"',
+    );
+  });
+});
+
 describe('apiKey', () => {
   test('is none by default', () => {
     expect(resolve({}).apiKey).toBeUndefined();
@@ -355,8 +424,9 @@ describe('on', () => {
 
 describe('options that nobody knows', () => {
   const KNOWN =
-    'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, dropParams, bodyLimit, ' +
-    'apiKey, agent, on';
+    'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
+    'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
+    'replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],
@@ -398,12 +468,12 @@ describe('options that nobody knows', () => {
     ],
     [
       { on: { retires() {} } },
-      'Unknown key `retires` in `on`: known are attempt, retry, drop, answer',
+      'Unknown key `retires` in `on`: known are attempt, retry, hold, drop, answer',
     ],
     [{ on: { onRetry() {} } }, 'Unknown key `onRetry` in `on`: did you mean `retry`?'],
     [
       { on: { finished() {} } },
-      'Unknown key `finished` in `on`: known are attempt, retry, drop, answer',
+      'Unknown key `finished` in `on`: known are attempt, retry, hold, drop, answer',
     ],
   ])('are refused in nested objects, too: %p', (options, said) => {
     expect(complaint(options)).toBe(said);
@@ -440,7 +510,7 @@ describe('the options', () => {
   test('are complete without being given', () => {
     expect(resolveOptions()).toEqual(resolve({}));
     const values = Object.entries(resolveOptions()).filter(([, value]) => value === undefined);
-    expect(values.map(([name]) => name)).toEqual(['apiKey', 'agent']);
+    expect(values.map(([name]) => name)).toEqual(['store', 'replay', 'apiKey', 'agent']);
   });
 
   test('accept every default that they announce', () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import type { Fault } from '../examples/stand-in-venice.ts';
+import type { Fault, StandInOptions } from '../examples/stand-in-venice.ts';
 import { chat, startScene } from './helpers/scene.ts';
 import type { Scene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
@@ -11,6 +11,11 @@ afterEach(() => {
 
 const WINDOW_MS = 400;
 const ONE_A_WINDOW = { requests: { limit: 1, windowMs: WINDOW_MS } };
+
+/** What becomes of a refusal is the matter here: the gate would avoid it. */
+function startUngated(standIn: StandInOptions): Promise<Scene> {
+  return startScene({ rateLimit: false }, standIn);
+}
 
 /** Sends a second request on the heels of the first, which uses up the window. */
 async function sendTwo(scene: Scene, first: object = {}, second: object = {}): Promise<Reply> {
@@ -41,7 +46,7 @@ describe('a request window with nothing left', () => {
   ] as const)(
     'is waited for until it resets: %s, rounded by %s',
     async (resetFormat, resetRounding) => {
-      const scene = await startScene({}, { ...ONE_A_WINDOW, resetFormat, resetRounding });
+      const scene = await startUngated({ ...ONE_A_WINDOW, resetFormat, resetRounding });
       const reply = await sendTwo(scene);
       expect(reply.status).toBe(200);
       // A stamp in whole seconds may lie before the end of the window: then one more is spent.
@@ -61,7 +66,7 @@ describe('a request window with nothing left', () => {
   );
 
   test('is told by milliseconds to the millisecond', async () => {
-    const scene = await startScene({}, { ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
+    const scene = await startUngated({ ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
     await sendTwo(scene);
     expect(scene.recorder.delays).toHaveLength(1);
     // Whole seconds would make it longer.
@@ -70,7 +75,7 @@ describe('a request window with nothing left', () => {
   });
 
   test('belongs to the model without its suffix, as the upstream counts', async () => {
-    const scene = await startScene({}, { ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
+    const scene = await startUngated({ ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
     const reply = await sendTwo(scene, { model: 'm:enable_web_search=on' }, { model: 'm' });
     expect([reply.status, scene.venice.calls.length]).toEqual([200, 3]);
     expect(scene.recorder.retries).toEqual([
@@ -79,7 +84,7 @@ describe('a request window with nothing left', () => {
   });
 
   test('is waited for by a stream, too', async () => {
-    const scene = await startScene({}, { ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
+    const scene = await startUngated({ ...ONE_A_WINDOW, resetFormat: 'milliseconds' });
     const reply = await sendTwo(scene, {}, { stream: true });
     expect([reply.status, scene.venice.calls.length]).toEqual([200, 3]);
     expect(reply.text).toMatch(/\[DONE\]\n\n$/);
@@ -88,7 +93,7 @@ describe('a request window with nothing left', () => {
 });
 
 test('a token window with nothing left is waited for until it resets', async () => {
-  const scene = await startScene({}, { tokens: { limit: 1, windowMs: 900 } });
+  const scene = await startUngated({ tokens: { limit: 1, windowMs: 900 } });
   await chat(scene);
   const reply = await chat(scene);
   expect([reply.status, scene.venice.calls.length]).toEqual([200, 3]);
@@ -106,7 +111,7 @@ describe('a clock of the upstream that is off by minutes', () => {
     [5 * 60_000, 'milliseconds'],
     [-5 * 60_000, 'milliseconds'],
   ] as const)('does not change the wait: %d ms, in %s', async (clockOffsetMs, resetFormat) => {
-    const scene = await startScene({}, { ...ONE_A_WINDOW, clockOffsetMs, resetFormat });
+    const scene = await startUngated({ ...ONE_A_WINDOW, clockOffsetMs, resetFormat });
     const reply = await sendTwo(scene);
     // `Date` is cut to whole seconds, so the wait can be a second too long, but not too short.
     expect([reply.status, scene.venice.calls.length]).toEqual([200, 3]);

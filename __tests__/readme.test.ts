@@ -49,9 +49,9 @@ function blocksOf(language: string): string[] {
 const code = (text: string): string => `\`${text}\``;
 
 /** A default as it is written in TypeScript. */
-function literal(value: string | number | readonly string[]): string {
+function literal(value: string | number | boolean | readonly string[]): string {
   if (typeof value === 'string') return `'${value}'`;
-  return typeof value === 'number' ? String(value) : `[${value.map(literal).join(', ')}]`;
+  return typeof value === 'object' ? `[${value.map(literal).join(', ')}]` : String(value);
 }
 
 describe('the tables in the README', () => {
@@ -215,7 +215,10 @@ describe('what the README shows', () => {
     // An app that has installed the package.
     folder = await mkdtemp(path.join(tmpdir(), 'venice-proxy-readme-'));
     await mkdir(path.join(folder, 'node_modules'));
-    const installed = ['express', 'openai', '@types'].map((name) => [name, `node_modules/${name}`]);
+    const installed = ['express', 'openai', 'redis', '@types'].map((name) => [
+      name,
+      `node_modules/${name}`,
+    ]);
     for (const [name = '', place = ''] of [['venice-proxy', '.'], ...installed]) {
       // oxlint-disable-next-line no-await-in-loop -- a handful of links
       await symlink(path.join(ROOT, place), path.join(folder, 'node_modules', name));

@@ -32,12 +32,20 @@ export function isLoop(via: string | undefined, pseudonym: string): boolean {
   );
 }
 
-/** Refuses methods that Venice does not have, and requests that come back round. */
+/** Refuses what cannot be forwarded as it is, and requests that come back round. */
 export function admitRequest(pseudonym: string): RequestHandler {
   return step('admitRequest', ({ req, res }) => {
     if (!METHODS.has(req.method)) {
       res.setHeader('Allow', [...METHODS].join(', '));
       throw new ProxyError('method_not_allowed', `${req.method} is not served here.`);
+    }
+    // RFC 9112 §6.1: a coding that nobody here undoes, and that would be lost on the way.
+    const coding = req.headers['transfer-encoding'];
+    if (coding !== undefined && !/^\s*chunked\s*$/i.test(coding)) {
+      throw new ProxyError(
+        'transfer_coding_unsupported',
+        'Of all transfer codings only `chunked` is understood here.',
+      );
     }
     if (isLoop(req.headers.via, pseudonym)) {
       throw new ProxyError(

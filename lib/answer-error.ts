@@ -1,8 +1,18 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { createLog } from './debug.ts';
 import { endAnswer, isStillSending } from './end-answer.ts';
-import { ProxyError, describeError, errorBody, isError, redact } from './errors.ts';
-import { noteAttempts } from './answer-head.ts';
+import { hintForOwn } from './error-hints.ts';
+import {
+  ProxyError,
+  describeError,
+  errorBody,
+  errorEvent,
+  isError,
+  redact,
+  retryAfterSeconds,
+} from './errors.ts';
+import { noteAttempts, noteComment } from './answer-head.ts';
+import type { ProxyErrorCode } from './errors.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 
@@ -25,13 +35,17 @@ export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next
     cause: describeError(error),
     stack: stackOf(error instanceof ProxyError ? error.cause : error),
   });
-  if (res.headersSent) {
+  const isHeadOut = context.endHeartbeat();
+  // A head that is not ours, or an end: there is no place left for an error.
+  if (res.writableEnded || (res.headersSent && !isHeadOut)) {
     res.destroy();
     return;
   }
   context.outcome = 'refused';
   context.code = shown.code;
-  send(context, res, shown);
+  context.hint = hintForOwn(shown.code, context);
+  if (isHeadOut) sendEvent(context, res, shown);
+  else send(context, res, shown);
 };
 
 function asProxyError(error: unknown): ProxyError {
@@ -47,13 +61,28 @@ function send(context: RequestContext, res: Response, { code, status, message }:
   res.setHeader('content-length', String(body.length));
   noteAttempts(context);
   if (context.givenUp?.isFinal === true) res.setHeader('x-should-retry', 'false');
-  if (code === 'draining') {
-    res.setHeader('connection', 'close');
-    res.setHeader('retry-after', '1');
-  }
+  if (code === 'draining') res.setHeader('connection', 'close');
+  const retryAfter = retryAfterOf(context, code);
+  if (retryAfter !== undefined) res.setHeader('retry-after', String(retryAfter));
   const { req } = context;
   if (isStillSending(req)) res.setHeader('connection', 'close');
   endAnswer(req, res, body);
+}
+
+/** The client has the head of a stream already: its last event tells what a head would have. */
+function sendEvent(context: RequestContext, res: Response, error: ProxyError): void {
+  const { code, status, message } = error;
+  const extras = { status, retry_after: retryAfterOf(context, code) };
+  const event = errorEvent(code, message, extras);
+  endAnswer(context.req, res, Buffer.from(noteComment(context) + event));
+}
+
+/** In seconds; `undefined` where nobody knows. */
+function retryAfterOf({ givenUp }: RequestContext, code: ProxyErrorCode): number | undefined {
+  // Another server takes over at once.
+  if (code === 'draining') return 1;
+  const afterMs = givenUp?.retryAfterMs;
+  return afterMs === undefined ? undefined : retryAfterSeconds(afterMs);
 }
 
 function stackOf(error: unknown): string | undefined {

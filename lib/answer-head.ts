@@ -1,7 +1,7 @@
 import type { Response } from 'express';
 import { createLog } from './debug.ts';
 import { isStillSending } from './end-answer.ts';
-import { describeError } from './errors.ts';
+import { describeError, retryAfterSeconds } from './errors.ts';
 import { ANSWER_HEADERS, endToEndHeaders, headerList } from './headers.ts';
 import type { RequestContext } from './request-context.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
@@ -24,6 +24,19 @@ export function writeHead(context: RequestContext, answer: UpstreamAnswer): void
   if (answer.isEventStream) describeEvents(res);
   if (isStillSending(req)) setHeader(res, 'connection', 'close');
   addNotes(context, answer);
+}
+
+/**
+ * The head of a stream of which nothing is known yet. Our notes would lie in it: they follow in a
+ * comment (`noteComment`).
+ */
+export function writeEarlyHead({ req, res }: RequestContext): void {
+  res.statusCode = 200;
+  setHeader(res, 'content-type', 'text/event-stream; charset=utf-8');
+  if (!res.hasHeader('cache-control')) setHeader(res, 'cache-control', 'no-cache');
+  describeEvents(res);
+  if (isStillSending(req)) setHeader(res, 'connection', 'close');
+  res.flushHeaders();
 }
 
 /** How pages may use this server, which is the app's to say: CORS, and what helmet sets. */
@@ -56,6 +69,7 @@ function describeConverted(res: Response, answer: UpstreamAnswer): void {
   for (const name of ['content-encoding', 'etag', 'content-md5', 'digest', 'content-digest']) {
     res.removeHeader(name);
   }
+  if (answer.replacedType !== undefined) setHeader(res, 'content-type', answer.replacedType);
   setHeader(res, 'content-length', String(answer.collectedBytes));
 }
 
@@ -78,7 +92,7 @@ function addNotes(context: RequestContext, answer: UpstreamAnswer): void {
   if (givenUp === undefined) return;
   const { retryAfterMs, isFinal } = givenUp;
   if (retryAfterMs !== undefined && answer.headers['retry-after'] === undefined) {
-    setHeader(res, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+    setHeader(res, 'retry-after', String(retryAfterSeconds(retryAfterMs)));
   }
   // Whatever the upstream said: a second round of all this would be no other than the first.
   if (isFinal) setHeader(res, 'x-should-retry', 'false');
@@ -92,4 +106,14 @@ export function noteAttempts(context: RequestContext): void {
   // Of these headers an upstream has nothing to say.
   if (context.dropped.length === 0) res.removeHeader(ANSWER_HEADERS.dropped);
   else setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
+  if (context.hint === undefined) res.removeHeader(ANSWER_HEADERS.hint);
+  else setHeader(res, ANSWER_HEADERS.hint, context.hint);
+}
+
+/** The same behind a head that is out already, as a comment of the stream. */
+export function noteComment({ attempts, waitedMs, dropped, hint }: RequestContext): string {
+  const notes = [`${ANSWER_HEADERS.attempts}=${attempts}`, `${ANSWER_HEADERS.wait}=${waitedMs}`];
+  if (dropped.length > 0) notes.push(`${ANSWER_HEADERS.dropped}=${headerList(dropped)}`);
+  if (hint !== undefined) notes.push(`${ANSWER_HEADERS.hint}=${hint}`);
+  return `: ${notes.join(' ')}\n\n`;
 }

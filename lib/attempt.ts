@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:h
 import type { Socket } from 'node:net';
 import { ProxyError, bodyStalled, connectionError, seconds } from './errors.ts';
 import { endOfLastEvent } from './event-stream.ts';
+import { causeOfFirstEvent, hasEvent } from './first-event.ts';
 import type { Config } from './options.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
@@ -181,19 +182,23 @@ export class Attempt implements CallEvents, Cancellable {
       return answer.collectUntil(() => answer.collectedBytes > WHOLE_ANSWER_BYTES);
     }
     if (!answer.isEventStream || !answer.isPlain) return answer.collectUntil(() => true);
+    // Comments may go ahead of the first event only where the client hears of nothing else.
+    const mustSpeak = this.#context.stream && this.#config.heartbeatMs > 0;
     let beforeLast = 0;
     let last = 0;
+    let hasEnded = false;
     return answer.collectUntil((chunk) => {
-      const isWhole = endOfLastEvent(chunk, beforeLast, last) > 0;
+      hasEnded ||= endOfLastEvent(chunk, beforeLast, last) > 0;
       beforeLast = chunk.at(-2) ?? last;
       last = chunk.at(-1) ?? last;
-      return isWhole || answer.collectedBytes > FIRST_EVENT_BYTES;
+      if (answer.collectedBytes > FIRST_EVENT_BYTES) return true;
+      return hasEnded && (!mustSpeak || hasEvent(answer.collected));
     });
   }
 
   #judge(answer: UpstreamAnswer): void {
     if (this.#settle === undefined) return;
-    const cause = answer.status >= 400 ? causeOfStatus(answer.status) : 'final';
+    const cause = this.#causeOf(answer);
     if (cause !== 'final') {
       answer.pause();
       this.#settle(new AttemptFailure(cause, answer));
@@ -203,6 +208,12 @@ export class Attempt implements CallEvents, Cancellable {
     } else {
       this.#settle(answer);
     }
+  }
+
+  #causeOf(answer: UpstreamAnswer): FailureCause {
+    if (answer.status >= 400) return causeOfStatus(answer.status);
+    if (!answer.isEventStream || !answer.isPlain) return 'final';
+    return causeOfFirstEvent(answer.collected);
   }
 
   #sendBody(request: ClientRequest): void {
@@ -222,14 +233,13 @@ export class Attempt implements CallEvents, Cancellable {
   #awaitHead(): void {
     if (this.#answer !== undefined) return;
     const { firstByteMs } = this.#config;
-    this.#await(firstByteMs, () => {
-      this.#fail(
-        'timeout',
-        new ProxyError(
-          'upstream_timeout',
-          `The upstream did not answer within ${seconds(firstByteMs)}.`,
-        ),
-      );
+    const { timeLeftMs } = this.#context;
+    const isOurs = firstByteMs <= timeLeftMs;
+    this.#await(isOurs ? firstByteMs : Math.max(0, timeLeftMs), () => {
+      const message = isOurs
+        ? `The upstream did not answer within ${seconds(firstByteMs)}.`
+        : "The upstream did not answer within the client's own timeout.";
+      this.#fail('timeout', new ProxyError('upstream_timeout', message));
     });
   }
 

@@ -62,6 +62,7 @@ export function delayAfter(
   if (afterMs !== undefined) {
     return { delayMs: afterMs, reason: 'retry-after', told: true, isWindow: false };
   }
+  if (answer.status < 400) return backoff('error event');
   if (answer.status !== 429) return backoff(`status ${answer.status}`);
 
   const untilReset = exhaustedWindowMs(answer.headers, now);

@@ -3,7 +3,10 @@ import { admitRequest, createPseudonym } from './admit-request.ts';
 import { answerError } from './answer-error.ts';
 import { captureBody } from './capture-body.ts';
 import { confinePath } from './confine-path.ts';
+import { explainErrors } from './explain-errors.ts';
 import { forward } from './forward.ts';
+import { shareHealing } from './healing.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
 import { ProxyState } from './proxy-state.ts';
@@ -35,6 +38,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const state = new ProxyState();
   const pseudonym = createPseudonym();
   const gate = config.rateLimit ? new RateGate(config) : undefined;
+  const healing = shareHealing(config);
   const router = Router();
 
   router.use(
@@ -43,7 +47,9 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
     confinePath(config),
     captureBody(config),
     rewriteBody(config),
-    forward(config, state, createUpstream(config), gate, pseudonym),
+    startHeartbeat(config),
+    forward(config, state, createUpstream(config), gate, healing, pseudonym),
+    explainErrors(config),
     relayAnswer,
   );
   router.use(answerError);

@@ -1,8 +1,12 @@
+import type { Transform } from 'node:stream';
 import { promisify } from 'node:util';
 import {
   brotliDecompress,
   brotliDecompressSync,
   constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
   gunzip,
   gunzipSync,
   inflate,
@@ -17,6 +21,7 @@ const DECODED_ERROR_BYTES = 1024 * 1024;
 interface Decoder {
   readonly whole: (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
   readonly beginning: (bytes: Buffer) => Buffer;
+  readonly stream: () => Transform;
 }
 
 const partial = { maxOutputLength: DECODED_ERROR_BYTES, finishFlush: constants.Z_SYNC_FLUSH };
@@ -27,17 +32,26 @@ const partialBrotli = {
 const GZIP: Decoder = {
   whole: promisify(gunzip),
   beginning: (bytes) => gunzipSync(bytes, partial),
+  stream: () => createGunzip(),
 };
 
 const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
   ['gzip', GZIP],
   ['x-gzip', GZIP],
-  ['deflate', { whole: promisify(inflate), beginning: (bytes) => inflateSync(bytes, partial) }],
+  [
+    'deflate',
+    {
+      whole: promisify(inflate),
+      beginning: (bytes) => inflateSync(bytes, partial),
+      stream: () => createInflate(),
+    },
+  ],
   [
     'br',
     {
       whole: promisify(brotliDecompress),
       beginning: (bytes) => brotliDecompressSync(bytes, partialBrotli),
+      stream: () => createBrotliDecompress(),
     },
   ],
 ]);
@@ -74,6 +88,11 @@ export function decodeBeginning(bytes: Buffer, contentEncoding: string | undefin
   } catch {
     return '';
   }
+}
+
+/** Undoes a coding as the bytes come; `undefined` for one that nobody here knows. */
+export function createDecoder(contentEncoding: string | undefined): Transform | undefined {
+  return DECODERS.get(nameOf(contentEncoding))?.stream();
 }
 
 function nameOf(contentEncoding: string | undefined): string {

@@ -17,6 +17,7 @@ export const PROXY_ERRORS = {
   internal_error: { status: 500, type: 'server_error' },
   body_consumed: { status: 500, type: 'server_error' },
   api_key_unavailable: { status: 500, type: 'server_error' },
+  transfer_coding_unsupported: { status: 501, type: 'invalid_request_error' },
   upstream_unreachable: { status: 502, type: 'server_error' },
   upstream_disconnected: { status: 502, type: 'server_error' },
   upstream_invalid: { status: 502, type: 'server_error' },
@@ -61,18 +62,51 @@ export function seconds(ms: number): string {
   return `${ms / 1_000} s`;
 }
 
+/** A wait in milliseconds as `Retry-After` tells it: whoever comes back then is not too early. */
+export function retryAfterSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1_000));
+}
+
+/** What an error says beside what OpenAI's say; members that are `undefined` are left out. */
+interface ErrorExtras {
+  /** The status that the answer would have had. */
+  readonly status?: number | undefined;
+  /** In seconds. */
+  readonly retry_after?: number | undefined;
+}
+
+/** What stands in `error`. */
+interface ErrorMembers extends ErrorExtras {
+  readonly message: string;
+  readonly type: string;
+  readonly param: string | null;
+  readonly code: string | null;
+}
+
 /**
  * The body of an error as the OpenAI API writes it, and as its SDKs read `message`, `type` and
  * `code` (https://platform.openai.com/docs/guides/error-codes).
  */
 export function errorBody(code: ProxyErrorCode, message: string): string {
-  const { type } = PROXY_ERRORS[code];
-  return JSON.stringify({ error: { message, type, param: null, code } });
+  return bodyOf(ownError(code, message));
 }
 
 /** The same as the last event of a stream: the one form that makes every OpenAI SDK raise an error. */
-export function errorEvent(code: ProxyErrorCode, message: string): string {
-  return `data: ${errorBody(code, message)}\n\n`;
+export function errorEvent(code: ProxyErrorCode, message: string, extras?: ErrorExtras): string {
+  return eventOf({ ...ownError(code, message), ...extras });
+}
+
+/** Any error as the last event of a stream. */
+export function eventOf(error: ErrorMembers): string {
+  return `data: ${bodyOf(error)}\n\n`;
+}
+
+function ownError(code: ProxyErrorCode, message: string): ErrorMembers {
+  return { message, type: PROXY_ERRORS[code].type, param: null, code };
+}
+
+function bodyOf(error: ErrorMembers): string {
+  return JSON.stringify({ error });
 }
 
 /** An error and its causes in one line: for logs, with whatever looks like a key masked. */

@@ -4,11 +4,15 @@ import pRetry from 'p-retry';
 import { Attempt, AttemptFailure } from './attempt.ts';
 import { delayAfter } from './backoff.ts';
 import type { Delay } from './backoff.ts';
+import { clientPatienceMs } from './client-patience.ts';
 import { convertAnswer } from './convert-answer.ts';
 import { createLog } from './debug.ts';
 import { decodeBeginning } from './decode-body.ts';
 import { ProxyError, describeError } from './errors.ts';
+import { REFUSED_WITHIN_MS } from './first-tries.ts';
 import { single } from './headers.ts';
+import { Healing } from './healing.ts';
+import type { SharedHealing } from './healing.ts';
 import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { ProxyState } from './proxy-state.ts';
@@ -17,7 +21,8 @@ import type { BucketName } from './rate-gate/bucket-name.ts';
 import type { Grant } from './rate-gate/grant.ts';
 import type { RateGate } from './rate-gate/rate-gate.ts';
 import { readAnswer, readRefusal } from './rate-gate/read-answer.ts';
-import { reasonAgainstReplay, replayClassOf } from './replay-policy.ts';
+import { isReplayClass, reasonAgainstReplay, replayClassOf } from './replay-policy.ts';
+import type { ReplayClass } from './replay-policy.ts';
 import { step } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
@@ -41,15 +46,29 @@ export function forward(
   state: ProxyState,
   upstream: Upstream,
   gate: RateGate | undefined,
+  shared: SharedHealing | undefined,
   pseudonym: string,
 ): RequestHandler {
   return step('forward', async (context) => {
-    context.replayClass = replayClassOf(context.method, context.route);
-    const headers = upstreamHeaders(context, pseudonym);
+    context.replayClass = replayClassFor(context, config);
+    context.leavesAt = context.startedAt + clientPatienceMs(context.req.headers);
+    const headers = upstreamHeaders(context, pseudonym, config);
     if (config.apiKey !== undefined) await addApiKey(headers, context, config.apiKey);
     if (context.left) return;
-    await new Forwarding(context, headers, config, state, upstream, gate).run();
+    const healing = Healing.of(context, headers, config, shared);
+    await new Forwarding(context, headers, config, state, upstream, gate, healing).run();
   });
+}
+
+/** As the app says, or the table. */
+function replayClassFor(context: RequestContext, { replay }: Config): ReplayClass {
+  let said: unknown;
+  try {
+    said = replay?.(context.info());
+  } catch (error) {
+    log('replay failed, the table counts', { id: context.id, cause: describeError(error) });
+  }
+  return isReplayClass(said) ? said : replayClassOf(context.method, context.route);
 }
 
 /** The attempts of one request. */
@@ -60,10 +79,13 @@ class Forwarding {
   readonly #state: ProxyState;
   readonly #upstream: Upstream;
   readonly #gate: RateGate | undefined;
+  readonly #healing: Healing | undefined;
   readonly #bucket: BucketName | undefined;
   /** The failure whose answer is still there, should the next attempt never come to be made. */
   #last: AttemptFailure | undefined;
   #hasReplacedStale = false;
+  /** The last answer has shown what to leave out. */
+  #hasHealed = false;
   /** The wait that was due after the last failure, whether it was begun or not. */
   #delay: Delay | undefined;
 
@@ -74,6 +96,7 @@ class Forwarding {
     state: ProxyState,
     upstream: Upstream,
     gate: RateGate | undefined,
+    healing: Healing | undefined,
   ) {
     this.#context = context;
     this.#headers = headers;
@@ -81,6 +104,7 @@ class Forwarding {
     this.#state = state;
     this.#upstream = upstream;
     this.#gate = gate;
+    this.#healing = healing;
     this.#bucket = gate && bucketName(config.target, headers, context.model);
   }
 
@@ -91,7 +115,7 @@ class Forwarding {
       this.#context.answer = await pRetry(() => this.#attempt(), {
         retries: this.#config.retries,
         minTimeout: 0,
-        shouldRetry: ({ error, attemptNumber }) => this.#waitForNext(error, attemptNumber),
+        shouldRetry: ({ error }) => this.#waitForNext(error),
       });
     } catch (error) {
       if (!(error instanceof AttemptFailure)) throw error;
@@ -99,28 +123,67 @@ class Forwarding {
     }
   }
 
+  /** One attempt; more, at once, as long as it helps to leave out what is refused. */
   async #attempt(): Promise<UpstreamAnswer> {
+    let wasTaken = false;
+    try {
+      let answer = await this.#attemptOnce();
+      while (this.#hasHealed) {
+        answer.discard();
+        // oxlint-disable-next-line no-await-in-loop -- each depends on the one before
+        answer = await this.#attemptOnce();
+      }
+      wasTaken = answer.status < 400;
+      return answer;
+    } finally {
+      this.#healing?.endTry(wasTaken);
+    }
+  }
+
+  async #attemptOnce(): Promise<UpstreamAnswer> {
     const context = this.#context;
     const grant = await this.#enter();
+    this.#refuseEnded(grant);
+    // Not before: while it was held, others may have been refused.
+    this.#healing?.dropKnown();
+    this.#hasHealed = false;
     this.#last = undefined;
     this.#delay = undefined;
     context.attempts += 1;
     callHook(this.#config.on.attempt, { request: context.info(), attempt: context.attempts });
     try {
-      return await this.#callTwice(grant);
+      const answer = await this.#callTwice(grant);
+      if (answer.status !== 400) return answer;
+      this.#hasHealed = this.#healing?.learnFrom(answer) ?? false;
+      // Only now: whom the gate lets through because of it shall know what was learnt.
+      grant?.settle(readAnswer(400, answer.headers, Date.now()));
+      return answer;
     } catch (error) {
       if (grant !== undefined && error instanceof AttemptFailure) this.#tell(grant, error);
       throw error;
     }
   }
 
-  /** Waits for a place in the window. */
+  /** Waits for a place in the window, and once for whoever finds out what this request would. */
   async #enter(): Promise<Grant | undefined> {
+    const grant = await this.#pass();
+    const canWait = this.#patienceLeft.ms >= REFUSED_WITHIN_MS;
+    const otherTry = canWait ? this.#healing?.otherTry() : undefined;
+    if (otherTry === undefined) return grant;
+    grant?.settle({ outcome: 'unsent' });
+    const since = performance.now();
+    await otherTry;
+    this.#context.waitedMs += Math.round(performance.now() - since);
+    return this.#pass();
+  }
+
+  async #pass(): Promise<Grant | undefined> {
     if (this.#gate === undefined || this.#bucket === undefined) return undefined;
     const context = this.#context;
+    // Nobody would take it out of the line.
+    if (context.left || context.interruption !== undefined) return undefined;
     try {
-      const patienceMs = this.#patienceMs - context.waitedMs;
-      const entered = this.#gate.enter(context, this.#bucket, patienceMs);
+      const entered = this.#gate.enter(context, this.#bucket, this.#patienceLeft.ms);
       return entered instanceof Promise ? await entered : entered;
     } catch (error) {
       throw this.#last ?? error;
@@ -132,12 +195,20 @@ class Forwarding {
     const { answer, kind } = failure;
     if (answer?.status === 429) {
       const { delayMs, told } = this.#delayAfter(failure);
-      const attempt = this.#context.attempts;
-      const backoff = { delayMs, told, attempt };
+      const backoff = { delayMs, told, attempt: this.#tries };
       grant.settle(readRefusal(answer.headers, textOf(answer), Date.now(), backoff));
     } else {
       grant.settle({ outcome: kind === 'unsent' ? 'unsent' : 'gone' });
     }
+  }
+
+  /** It may be over since the last look: nothing would cancel the call. */
+  #refuseEnded(grant: Grant | undefined): void {
+    const { left, interruption } = this.#context;
+    const reason = left ? 'client_left' : interruption;
+    if (reason === undefined) return;
+    grant?.settle({ outcome: 'unsent' });
+    throw new AttemptFailure('final', reason);
   }
 
   async #callTwice(grant: Grant | undefined): Promise<UpstreamAnswer> {
@@ -155,27 +226,27 @@ class Forwarding {
 
   async #call(grant: Grant | undefined, isFresh: boolean): Promise<UpstreamAnswer> {
     const context = this.#context;
-    // It may be over since the last look: nothing would cancel this call.
-    const reason = context.left ? 'client_left' : context.interruption;
-    if (reason !== undefined) throw new AttemptFailure('final', reason);
+    this.#refuseEnded(grant);
     const attempt = new Attempt(context, this.#config, ({ status, headers }) => {
       this.#state.hear(status);
-      // Which kind of 429 it is only its body tells.
-      if (status !== 429) grant?.settle(readAnswer(status, headers, Date.now()));
+      // Which kind of 429 it is, and what a 400 refuses, only its body tells.
+      if (status === 429 || status === 400) return;
+      grant?.settle(readAnswer(status, headers, Date.now()));
     });
     const answer = await attempt.run(this.#upstream, this.#headers, isFresh);
     return context.wantsBase64 ? convertAnswer(answer) : answer;
   }
 
   /** Decides whether there is another attempt, and returns when it is time for it. */
-  async #waitForNext(error: Error, attempt: number): Promise<boolean> {
+  async #waitForNext(error: Error): Promise<boolean> {
     const context = this.#context;
     if (!(error instanceof AttemptFailure) || context.left) return false;
     // The gate has refused the next attempt, or there is none to make.
     if (error === this.#last || this.#whyNot(error) !== undefined) return false;
     const delay = this.#delayAfter(error);
-    if (context.waitedMs + delay.delayMs > this.#patienceMs) return false;
+    if (delay.delayMs > this.#patienceLeft.ms) return false;
     const status = error.answer?.status;
+    const attempt = context.attempts;
     const event = { attempt, status, reason: delay.reason, delayMs: delay.delayMs };
     log('trying again', {
       id: context.id,
@@ -191,10 +262,19 @@ class Forwarding {
     return (await context.wait(delay.delayMs)) === 'waited';
   }
 
-  get #patienceMs(): number {
+  /** How long the request may still wait, and what sets the limit. */
+  get #patienceLeft(): { readonly ms: number; readonly limit: string } {
+    const { waitedMs, timeLeftMs, body } = this.#context;
     const { maxWaitMs } = this.#config;
-    const isUpload = this.#context.body.kind === 'passthrough';
-    return isUpload ? Math.min(maxWaitMs, LONGEST_UPLOAD_WAIT_MS) : maxWaitMs;
+    const isUpload = body.kind === 'passthrough' && maxWaitMs > LONGEST_UPLOAD_WAIT_MS;
+    const ms = (isUpload ? LONGEST_UPLOAD_WAIT_MS : maxWaitMs) - waitedMs;
+    if (timeLeftMs < ms) return { ms: timeLeftMs, limit: "the client's own timeout" };
+    return { ms, limit: isUpload ? 'what an upload waits' : 'maxWait' };
+  }
+
+  /** Attempts, without those that only showed what to leave out: these are no retries. */
+  get #tries(): number {
+    return this.#context.attempts - (this.#healing?.rounds ?? 0);
   }
 
   /** Why a failed attempt is not made again; `undefined` when it may be. */
@@ -214,7 +294,7 @@ class Forwarding {
       text: textOf(answer),
     };
     const chance = { now: Date.now(), random: Math.random() };
-    this.#delay ??= delayAfter(failed, this.#context.attempts, chance, this.#config);
+    this.#delay ??= delayAfter(failed, this.#tries, chance, this.#config);
     return this.#delay;
   }
 
@@ -227,12 +307,11 @@ class Forwarding {
     const { attempts } = context;
     const against = this.#whyNot(failure);
     const delay = this.#delayAfter(failure);
-    const limit = context.body.kind === 'passthrough' ? 'what an upload waits' : 'maxWait';
     const reason =
       against ??
-      (attempts > this.#config.retries
+      (this.#tries > this.#config.retries
         ? 'no retries left'
-        : `the next wait (${delay.delayMs} ms) would pass ${limit}`);
+        : `the next wait (${delay.delayMs} ms) would pass ${this.#patienceLeft.limit}`);
     log('gave up', {
       id: context.id,
       model: context.model,

@@ -8,6 +8,8 @@ export const ANSWER_HEADERS = {
   wait: 'x-venice-proxy-wait',
   /** Parameters taken out of the request, separated by commas. */
   dropped: 'x-venice-proxy-dropped',
+  /** One line of what helps with an error. */
+  hint: 'x-venice-proxy-hint',
 } as const;
 
 /** What every `Via` pseudonym of this kind of proxy begins with. */
@@ -65,9 +67,14 @@ function connectionNames(connection: string | undefined): ReadonlySet<string> {
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
-/** What of the client's headers goes upstream; `Via` is appended (RFC 9110 §7.6.3). */
+/**
+ * What of the client's headers goes upstream; `Via` is appended (RFC 9110 §7.6.3).
+ *
+ * @param httpVersion - that of the client's request
+ */
 export function forwardedHeaders(
   headers: IncomingHttpHeaders,
+  httpVersion: string,
   viaPseudonym: string,
 ): OutgoingHttpHeaders {
   const named = connectionNames(headers.connection);
@@ -77,7 +84,7 @@ export function forwardedHeaders(
     if (name.startsWith('x-forwarded-')) continue;
     forwarded[name] = headers[name];
   }
-  const hop = `1.1 ${viaPseudonym}`;
+  const hop = `${httpVersion} ${viaPseudonym}`;
   forwarded['via'] = headers.via === undefined ? hop : `${headers.via}, ${hop}`;
   return forwarded;
 }

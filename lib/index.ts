@@ -11,7 +11,7 @@ export type {
   RequestInfo,
   RetryEvent,
 } from './hooks.ts';
-export type { ApiKeySource, Timeouts, VeniceProxyOptions } from './options.ts';
+export type { ApiKeySource, ReplayRule, Timeouts, VeniceProxyOptions } from './options.ts';
 export type {
   Ask,
   GateStore,
@@ -21,3 +21,4 @@ export type {
   ToldWindow,
 } from './rate-gate/gate-store.ts';
 export type { LastHeard, VeniceProxy } from './proxy-state.ts';
+export type { ReplayClass } from './replay-policy.ts';

@@ -22,10 +22,14 @@ export interface JsonMember {
   readonly commaAfter: number | undefined;
 }
 
+/** So many members are found for their `null` alone: a body may consist of nothing else. */
+const MOST_NULLS = 1_000;
+
 /**
  * Finds the members of the top-level object whose decoded names are in `wanted`: in the order of
  * the text, duplicates included.
  *
+ * @param nullsToo - finds those whose value is `null`, too, up to a thousand
  * @returns `undefined` when the bytes are anything but exactly one JSON object (RFC 8259, no byte
  * order mark), or it is more than a million levels deep: then nobody is to touch them. Invalid UTF-8
  * inside of strings is tolerated.
@@ -33,8 +37,10 @@ export interface JsonMember {
 export function findMembers(
   json: Buffer,
   wanted: ReadonlySet<string>,
+  nullsToo = false,
 ): readonly JsonMember[] | undefined {
   const found: JsonMember[] = [];
+  let nulls = nullsToo ? 0 : MOST_NULLS;
   let at = afterSpace(json, 0);
   if (byteAt(json, at) !== BRACE_OPEN) return undefined;
   at = afterSpace(json, at + 1);
@@ -55,7 +61,9 @@ export function findMembers(
     if (next !== COMMA && next !== BRACE_CLOSE) return undefined;
     const commaAfter = next === COMMA ? at : undefined;
     const name = decodeName(json.toString('utf8', start, nameEnd));
-    if (wanted.has(name)) {
+    const isWantedNull = nulls < MOST_NULLS && byteAt(json, valueStart) === SMALL_N;
+    if (isWantedNull) nulls += 1;
+    if (isWantedNull || wanted.has(name)) {
       found.push({ name, index, start, valueStart, end, commaBefore, commaAfter });
     }
     if (commaAfter === undefined) return endsAt(json, at + 1) ? found : undefined;
@@ -120,6 +128,11 @@ export function replaceValues(
     from = member.end;
   }
   return from === 0 ? json : Buffer.concat([...pieces, json.subarray(from)]);
+}
+
+/** Whether a member's value is `null`. */
+export function isNull(json: Buffer, member: JsonMember): boolean {
+  return json[member.valueStart] === SMALL_N;
 }
 
 /** The decoded value of a member; `undefined` for an object or an array. */

@@ -30,6 +30,10 @@ const VARIABLES: readonly AddOption[] = [
   variable('HEARTBEAT', 'heartbeat', wait()),
   variable('STORE_TIMEOUT', 'storeTimeout', seconds(durationMs, 'seconds, from 0.001 to 2147483')),
   variable('DROP_PARAMS', 'dropParams', names),
+  variable('LEARN_PARAMS', 'learnParams', oneOrZero),
+  variable('LEARNABLE_PARAMS', 'learnableParams', names),
+  variable('NORMALIZE_ERRORS', 'normalizeErrors', oneOrZero),
+  variable('FORWARD_CLIENT_ADDRESS', 'forwardClientAddress', oneOrZero),
   variable('BODY_LIMIT', 'bodyLimit', byteCount),
   variable('VENICE_API_KEY', 'apiKey', key),
 ];
@@ -50,6 +54,10 @@ const VARIABLES: readonly AddOption[] = [
  * | `HEARTBEAT` | `heartbeat` | seconds |
  * | `STORE_TIMEOUT` | `storeTimeout` | seconds |
  * | `DROP_PARAMS` | `dropParams` | names separated by commas, or `none` |
+ * | `LEARN_PARAMS` | `learnParams` | `1` or `0` |
+ * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
+ * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
+ * | `FORWARD_CLIENT_ADDRESS` | `forwardClientAddress` | `1` or `0` |
  * | `BODY_LIMIT` | `bodyLimit` | bytes, or a size such as `50mb` |
  * | `VENICE_API_KEY` | `apiKey` | the key |
  *

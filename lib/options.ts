@@ -2,8 +2,9 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
 import { HOOK_NAMES } from './hooks.ts';
-import type { ProxyHooks } from './hooks.ts';
+import type { ProxyHooks, RequestInfo } from './hooks.ts';
 import type { GateStore } from './rate-gate/gate-store.ts';
+import type { ReplayClass } from './replay-policy.ts';
 import {
   baseUrl,
   byteCount,
@@ -41,6 +42,9 @@ export interface Timeouts {
 export type ApiKeySource =
   | string
   | ((request: Request) => string | undefined | Promise<string | undefined>);
+
+/** Decides whether a request may be sent again; `undefined` leaves it to the table. */
+export type ReplayRule = (request: RequestInfo) => ReplayClass | undefined;
 
 /** What `createVeniceProxy` takes. Durations are milliseconds. */
 export interface VeniceProxyOptions {
@@ -122,6 +126,41 @@ export interface VeniceProxyOptions {
    */
   dropParams?: readonly string[] | undefined;
   /**
+   * Whether a parameter that the upstream refuses with a 400, which names it, is dropped and the
+   * request sent once more, up to three times; it is dropped beforehand for that model for an hour.
+   * Only what does not change the meaning goes: a `null` at the top level, `thinking`,
+   * `enable_thinking`, `user`, `safety_identifier`, `prompt_cache_key`, `prompt_cache_retention`,
+   * `service_tier`, `logprobs`, `top_logprobs`, `metadata`, `prediction`, and `learnableParams`.
+   * @defaultValue true
+   */
+  learnParams?: boolean | undefined;
+  /**
+   * Further top-level members that may be dropped when the upstream refuses them.
+   * @defaultValue `[]`
+   */
+  learnableParams?: readonly string[] | undefined;
+  /**
+   * Whether errors of the upstream are put into OpenAI's shape, so that SDKs find `message`, `type`
+   * and `code`; what the upstream wrote then stands in `error.upstream`. By default they are
+   * forwarded word for word.
+   * @defaultValue false
+   */
+  normalizeErrors?: boolean | undefined;
+  /**
+   * What may be sent again: `always`; `refused-only` when the upstream has said that nothing was
+   * done; `never`. `undefined` leaves a request to the table of Venice's routes. Must not throw:
+   * then the table counts.
+   * @defaultValue the table: reads, chat, responses and embeddings `always`; what is billed by the
+   * call `refused-only`; top-ups, `/crypto/rpc` and changes to API keys `never`
+   */
+  replay?: ReplayRule | undefined;
+  /**
+   * Whether the upstream is told the client's address, in `X-Forwarded-For`, `-Proto` and `-Host`.
+   * What the client says of it itself counts only as far as the app's `trust proxy` trusts it.
+   * @defaultValue false
+   */
+  forwardClientAddress?: boolean | undefined;
+  /**
    * The longest JSON body, in bytes or as a string such as `'50mb'` (units of 1024): JSON is held
    * so that it can be sent again. Longer ones are answered with 413. Does not apply to other
    * bodies, which stream through.
@@ -167,6 +206,11 @@ export interface Config {
   readonly store: GateStore | undefined;
   readonly storeTimeoutMs: number;
   readonly dropParams: ReadonlySet<string>;
+  readonly learnParams: boolean;
+  readonly learnableParams: ReadonlySet<string>;
+  readonly normalizeErrors: boolean;
+  readonly replay: ReplayRule | undefined;
+  readonly forwardClientAddress: boolean;
   readonly bodyLimitBytes: number;
   readonly apiKey: ApiKeySource | undefined;
   readonly agent: HttpAgent | undefined;
@@ -186,6 +230,10 @@ export const DEFAULTS = {
   heartbeat: 15_000,
   storeTimeout: 100,
   dropParams: ['prompt_cache_key', 'logprobs', 'top_logprobs'],
+  learnParams: true,
+  learnableParams: [],
+  normalizeErrors: false,
+  forwardClientAddress: false,
   bodyLimit: '50mb',
 } as const;
 
@@ -205,6 +253,11 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   store: true,
   storeTimeout: true,
   dropParams: true,
+  learnParams: true,
+  learnableParams: true,
+  normalizeErrors: true,
+  replay: true,
+  forwardClientAddress: true,
   bodyLimit: true,
   apiKey: true,
   agent: true,
@@ -238,6 +291,17 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
     store: resolveStore(options.store),
     storeTimeoutMs: durationMs('storeTimeout', options.storeTimeout ?? DEFAULTS.storeTimeout),
     dropParams: memberNames('dropParams', options.dropParams ?? DEFAULTS.dropParams),
+    learnParams: flag('learnParams', options.learnParams ?? DEFAULTS.learnParams),
+    learnableParams: memberNames(
+      'learnableParams',
+      options.learnableParams ?? DEFAULTS.learnableParams,
+    ),
+    normalizeErrors: flag('normalizeErrors', options.normalizeErrors ?? DEFAULTS.normalizeErrors),
+    replay: resolveReplay(options.replay),
+    forwardClientAddress: flag(
+      'forwardClientAddress',
+      options.forwardClientAddress ?? DEFAULTS.forwardClientAddress,
+    ),
     bodyLimitBytes: byteCount('bodyLimit', options.bodyLimit ?? DEFAULTS.bodyLimit),
     apiKey: resolveApiKey(options.apiKey),
     agent: resolveAgent(options.agent, target),
@@ -290,6 +354,11 @@ function resolveAgent(agent: HttpAgent | undefined, target: URL): HttpAgent | un
     throw invalid('agent', `an agent for ${target.protocol.slice(0, -1)}`, agent);
   }
   return agent;
+}
+
+function resolveReplay(replay: ReplayRule | undefined): ReplayRule | undefined {
+  if (replay === undefined || typeof replay === 'function') return replay;
+  throw invalid('replay', 'a function', replay);
 }
 
 function resolveStore(store: GateStore | undefined): GateStore | undefined {

@@ -1,10 +1,12 @@
 import type { RequestHandler, Response } from 'express';
 import { writeHead } from './answer-head.ts';
 import { createLog } from './debug.ts';
+import type { BodySource } from './decode-answer.ts';
 import { endAnswer } from './end-answer.ts';
 import { describeError, errorEvent } from './errors.ts';
 import type { ProxyError } from './errors.ts';
 import { EventAligner } from './event-stream.ts';
+import { relayAsEvents } from './relay-as-events.ts';
 import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 import type { AnswerSink, UpstreamAnswer } from './upstream-answer.ts';
@@ -20,24 +22,33 @@ export const relayAnswer: RequestHandler = (_req, res, next) => {
   const answer = context?.answer;
   // Without an answer the client has left, and nobody waits for anything.
   if (context === undefined || context.left || answer === undefined) return;
+  const isHeadOut = context.endHeartbeat();
   try {
+    if (isHeadOut) {
+      relayAsEvents(context, answer, (source) => new EventRelay(context, source));
+      return;
+    }
     writeHead(context, answer);
   } catch (error) {
     answer.discard();
     next(error);
     return;
   }
-  if (hasNoBody(context.method, answer.status)) {
-    res.end();
-    answer.discard();
-  } else {
-    const isReadable = answer.isEventStream && answer.isPlain;
-    const relay = isReadable ? new EventRelay(context, answer) : new Relay(context, answer);
-    // Not corked: Node does so itself until the tick is over, and with `res.cork()` Node 22 and 24
-    // send the last chunk in front of the second write.
-    answer.consume(relay);
-  }
+  relayBody(context, answer);
 };
+
+function relayBody(context: RequestContext, answer: UpstreamAnswer): void {
+  if (hasNoBody(context.method, answer.status)) {
+    context.res.end();
+    answer.discard();
+    return;
+  }
+  const isReadable = answer.isEventStream && answer.isPlain;
+  const relay = isReadable ? new EventRelay(context, answer) : new Relay(context, answer);
+  // Not corked: Node does so itself until the tick is over, and with `res.cork()` Node 22 and 24
+  // send the last chunk in front of the second write.
+  answer.consume(relay);
+}
 
 /** RFC 9110 §6.4.1. */
 function hasNoBody(method: string, status: number): boolean {
@@ -48,13 +59,13 @@ function hasNoBody(method: string, status: number): boolean {
 class Relay implements AnswerSink {
   protected readonly context: RequestContext;
   protected readonly res: Response;
-  readonly #answer: UpstreamAnswer;
+  readonly #source: BodySource;
 
-  constructor(context: RequestContext, answer: UpstreamAnswer) {
+  constructor(context: RequestContext, source: BodySource) {
     this.context = context;
     this.res = context.res;
-    this.#answer = answer;
-    this.res.on('drain', () => answer.resume());
+    this.#source = source;
+    this.res.on('drain', () => source.resume());
   }
 
   data(chunk: Buffer): void {
@@ -76,7 +87,7 @@ class Relay implements AnswerSink {
 
   protected write(chunk: Buffer): void {
     this.context.firstByteAt ??= performance.now();
-    if (!this.res.write(chunk)) this.#answer.pause();
+    if (!this.res.write(chunk)) this.#source.pause();
   }
 
   protected noteBreak(error: ProxyError): void {

@@ -45,6 +45,10 @@ const REPLAY_TABLE: readonly ReplayRow[] = [
   { methods: ['POST', 'PUT', 'PATCH', 'DELETE'], route: /^/, replay: 'refused-only' },
 ];
 
+export function isReplayClass(value: unknown): value is ReplayClass {
+  return value === 'always' || value === 'refused-only' || value === 'never';
+}
+
 export function replayClassOf(method: string, route: string): ReplayClass {
   const path = canonical(route);
   const row = REPLAY_TABLE.find((each) => each.methods.includes(method) && each.route.test(path));

@@ -4,6 +4,7 @@ import { pathBehindMount, shownPath } from './client-path.ts';
 import { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
+import type { Refusals } from './learned-params.ts';
 import type { Config } from './options.ts';
 import type { Interruptible, ProxyState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
@@ -14,6 +15,13 @@ import type { UpstreamAnswer } from './upstream-answer.ts';
 export interface Cancellable {
   /** @param reason - what the client is told, when it is the proxy that ends the request */
   cancel(reason?: ProxyError): void;
+}
+
+/** What a client hears that waits for a stream. */
+export interface KeepAlive {
+  /** Whether it has the head of a stream, although there is no answer yet. */
+  readonly isHeadOut: boolean;
+  stop(): void;
 }
 
 /** What a failed request's last answer says beside what the upstream wrote. */
@@ -56,13 +64,22 @@ export class RequestContext implements RequestInfo, Interruptible {
   model: string | undefined;
   stream = false;
   dropped: readonly string[] = [];
+  /** Members of the body that may go, should the upstream refuse them. */
+  refusable: Refusals | undefined;
   /** The client wants base64 and the upstream is asked for floats. */
   wantsBase64 = false;
 
+  /** When the client will have left by itself, as it says, by `performance.now()`. */
+  leavesAt = Infinity;
+  heartbeat: KeepAlive | undefined;
   attempts = 0;
   waitedMs = 0;
   answer: UpstreamAnswer | undefined;
   givenUp: GivenUp | undefined;
+  /** The key that went upstream is the proxy's, not the client's. */
+  hasOwnKey = false;
+  /** What helps with the error that the client gets, beside what that says. */
+  hint: string | undefined;
 
   firstByteAt: number | undefined;
   outcome: Outcome | undefined;
@@ -87,6 +104,11 @@ export class RequestContext implements RequestInfo, Interruptible {
     return this.req.method;
   }
 
+  /** Milliseconds until the client leaves by itself, unless it has the head of its answer. */
+  get timeLeftMs(): number {
+    return this.res.headersSent ? Infinity : this.leavesAt - performance.now();
+  }
+
   /** Waits for `delayMs`, or until the client leaves; tells which. */
   wait(delayMs: number): Promise<'waited' | 'left'> {
     if (this.left) return Promise.resolve('left');
@@ -103,6 +125,12 @@ export class RequestContext implements RequestInfo, Interruptible {
     });
   }
 
+  /** What follows is the answer; tells whether its head is out already. */
+  endHeartbeat(): boolean {
+    this.heartbeat?.stop();
+    return this.heartbeat?.isHeadOut === true;
+  }
+
   /** Ends the request from this side. */
   interrupt(error: ProxyError): void {
     this.interruption ??= error;
@@ -115,9 +143,10 @@ export class RequestContext implements RequestInfo, Interruptible {
     // Also when the answer has ended: it may not have been ours (a time limit of the app's, say),
     // and then something is still under way.
     this.left = true;
+    this.heartbeat?.stop();
     this.busyWith?.cancel();
     const event = this.#answerEvent();
-    logRequest(event);
+    logRequest(event, this.hint);
     callHook(config.on.answer, event);
   }
 

@@ -3,8 +3,8 @@ import type { AnswerEvent } from './hooks.ts';
 
 const log = createLog('request-log');
 
-/** One line a request, when it has ended. */
-export function logRequest(event: AnswerEvent): void {
+/** One line a request, when it has ended; `hint` is what helps with its error. */
+export function logRequest(event: AnswerEvent, hint: string | undefined): void {
   if (!log.isOn()) return;
   const { request } = event;
   log(`${request.method} ${request.path}`, {
@@ -18,5 +18,6 @@ export function logRequest(event: AnswerEvent): void {
     firstByteMs: event.firstByteMs,
     totalMs: event.totalMs,
     dropped: event.dropped.length === 0 ? undefined : event.dropped.join(','),
+    hint,
   });
 }

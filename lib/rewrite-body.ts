@@ -1,18 +1,21 @@
 import type { RequestHandler } from 'express';
 import { callHook } from './hooks.ts';
+import { learnableMembers } from './learnable-members.ts';
 import type { Config } from './options.ts';
 import { step } from './request-context.ts';
 import { rewriteJson } from './rewrite-json.ts';
 
 /** Takes out what Venice refuses and reads what the log and the attempts need to know. */
 export function rewriteBody(config: Config): RequestHandler {
+  const learnable = config.learnParams ? learnableMembers(config) : undefined;
   return step('rewriteBody', (context) => {
     const { body } = context;
     if (body.kind !== 'held' || body.isEncoded) return;
-    const rewritten = rewriteJson(context.route, body.bytes, config.dropParams);
+    const rewritten = rewriteJson(context.route, body.bytes, config.dropParams, learnable);
     context.model = rewritten.model;
     context.stream = rewritten.stream;
     context.wantsBase64 = rewritten.wantsBase64;
+    context.refusable = rewritten.refusable;
     if (rewritten.bytes === body.bytes) return;
     context.body = { ...body, bytes: rewritten.bytes };
     context.dropped = Object.freeze(rewritten.dropped);

@@ -34,6 +34,7 @@ export class UpstreamAnswer implements AnswerSink {
   #collected: Buffer[] = [];
   #collectedBytes = 0;
   #isReplaced = false;
+  #replacedType: string | undefined;
   #onProgress: () => void = () => {};
   #state: 'open' | 'ended' | ProxyError = 'open';
 
@@ -67,11 +68,15 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   get isEventStream(): boolean {
-    return /^\s*text\/event-stream\s*(;|$)/i.test(this.headers['content-type'] ?? '');
+    return /^\s*text\/event-stream\s*(;|$)/i.test(this.#type ?? '');
   }
 
   get isJson(): boolean {
-    return isJsonType(this.headers['content-type']);
+    return isJsonType(this.#type);
+  }
+
+  get #type(): string | undefined {
+    return this.#replacedType ?? this.headers['content-type'];
   }
 
   /** Whether its bytes are what they seem: no `Content-Encoding`. */
@@ -97,16 +102,26 @@ export class UpstreamAnswer implements AnswerSink {
     return this.#collected;
   }
 
-  /** Puts another body in the place of one that has come whole. */
-  replaceBody(bytes: Buffer): void {
+  /**
+   * Puts another body in the place of one that has come whole.
+   *
+   * @param type - its media type, where that is another one, too
+   */
+  replaceBody(bytes: Buffer, type?: string): void {
     this.#collected = [bytes];
     this.#collectedBytes = bytes.length;
     this.#isReplaced = true;
+    this.#replacedType = type;
   }
 
   /** Whether the body is another than the upstream's headers describe. */
   get isReplaced(): boolean {
     return this.#isReplaced;
+  }
+
+  /** The media type of the body in its place; `undefined` where the upstream's holds. */
+  get replacedType(): string | undefined {
+    return this.#replacedType;
   }
 
   /** Resolves when `enough` says so after a chunk, when the body is over, or after `limitMs`. */

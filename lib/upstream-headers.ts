@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
+import type { Request } from 'express';
 import { ProxyError } from './errors.ts';
 import { forwardedHeaders } from './headers.ts';
 import type { Config } from './options.ts';
@@ -9,9 +10,14 @@ import { isBearerToken } from './validators.ts';
 const METHODS_WITHOUT_FRAMING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 
 /** The headers of the upstream calls: the client's end-to-end ones, and what is ours to say. */
-export function upstreamHeaders(context: RequestContext, pseudonym: string): OutgoingHttpHeaders {
+export function upstreamHeaders(
+  context: RequestContext,
+  pseudonym: string,
+  { forwardClientAddress }: Pick<Config, 'forwardClientAddress'>,
+): OutgoingHttpHeaders {
   const { req, body } = context;
-  const headers = forwardedHeaders(req.headers, pseudonym);
+  const headers = forwardedHeaders(req.headers, req.httpVersion, pseudonym);
+  if (forwardClientAddress) addClientAddress(headers, req);
   if (body.kind === 'held') {
     headers['content-length'] = String(body.bytes.length);
     if (!body.isEncoded) delete headers['content-encoding'];
@@ -28,6 +34,24 @@ export function upstreamHeaders(context: RequestContext, pseudonym: string): Out
   // broken stream ends, and embeddings that are converted.
   if (context.stream || context.wantsBase64) headers['accept-encoding'] = 'identity';
   return headers;
+}
+
+/**
+ * Appends the hop in front of this proxy to what the app trusts of those before it: without `trust
+ * proxy` that is nothing, as anybody can write these headers.
+ */
+function addClientAddress(headers: OutgoingHttpHeaders, req: Request): void {
+  const { remoteAddress } = req.socket;
+  const hops = remoteAddress === undefined ? req.ips : [...req.ips, remoteAddress];
+  if (hops.length > 0) headers['x-forwarded-for'] = hops.join(', ');
+  headers['x-forwarded-proto'] = req.protocol;
+  const host = isTrusted(req) ? (req.get('x-forwarded-host') ?? req.get('host')) : req.get('host');
+  if (host !== undefined) headers['x-forwarded-host'] = host;
+}
+
+function isTrusted(req: Request): boolean {
+  const trust: unknown = req.app.get('trust proxy fn');
+  return typeof trust === 'function' && trust(req.socket.remoteAddress, 0) === true;
 }
 
 /** Puts the operator's key in the place of the client's. */
@@ -51,4 +75,5 @@ export async function addApiKey(
     throw new ProxyError('api_key_unavailable', 'The key for the upstream is not a usable string.');
   }
   headers['authorization'] = `Bearer ${key}`;
+  context.hasOwnKey = true;
 }

@@ -79,6 +79,10 @@ export class Recorder {
     await this.#until(() => this.retries.length >= count);
   }
 
+  async held(count: number): Promise<void> {
+    await this.#until(() => this.holds.length >= count);
+  }
+
   async #until(isSo: () => boolean): Promise<void> {
     while (!isSo()) {
       // oxlint-disable-next-line no-await-in-loop -- one event after another

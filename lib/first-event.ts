@@ -1,0 +1,71 @@
+import { causeOfStatus } from './replay-policy.ts';
+import type { FailureCause } from './replay-policy.ts';
+
+/** What the codes mean that Venice writes in place of a status (docs.venice.ai, error codes). */
+const CAUSES: ReadonlyMap<string, FailureCause> = new Map([
+  ['MODEL_AT_CAPACITY', 'refused'],
+  ['MODEL_OFFLINE', 'refused'],
+  ['MODEL_OVERLOADED', 'refused'],
+  ['RATE_LIMIT_EXCEEDED', 'refused'],
+  ['INFERENCE_FAILED', 'failed'],
+  ['UPSTREAM_ERROR', 'failed'],
+  ['INTERNAL_ERROR', 'failed'],
+  ['SERVER_ERROR', 'failed'],
+  ['UNKNOWN_ERROR', 'failed'],
+  ['REQUEST_TIMEOUT', 'timeout'],
+]);
+
+/** Whether there is more than comments and empty lines. */
+export function hasEvent(chunks: readonly Buffer[]): boolean {
+  const first = chunks[0]?.[0];
+  // Nearly every stream begins with an event, and one look tells.
+  if (first !== undefined && first > 0x20 && first !== 0x3a) return true;
+  return /(?:^|[\r\n])[^:\r\n]/.test(Buffer.concat(chunks).toString('latin1'));
+}
+
+/**
+ * A stream whose first event is an error has failed although its status is 200: how, as far as a
+ * replay depends on it. `final` for everything else.
+ */
+export function causeOfFirstEvent(chunks: readonly Buffer[]): FailureCause {
+  if (!chunks.some((chunk) => chunk.includes('"error"'))) return 'final';
+  const text = Buffer.concat(chunks).toString();
+  const event = text.split(/\r\n\r\n|\n\n|\r\r/).find((each) => /^data:/m.test(each)) ?? '';
+  const data = event
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.startsWith('data:'))
+    .map((line) => line.slice('data:'.length))
+    .join('\n');
+  return causeOfError(parsed(data));
+}
+
+function causeOfError(value: unknown): FailureCause {
+  if (!isObject(value) || value['error'] === undefined || value['choices'] !== undefined) {
+    return 'final';
+  }
+  const error = isObject(value['error']) ? value['error'] : value;
+  for (const said of [error['status'], error['code'], value['code'], error['type']]) {
+    if (typeof said === 'number' && said >= 400) return causeOfStatus(said);
+    if (typeof said !== 'string') continue;
+    const cause = /^[45]\d\d$/.test(said)
+      ? causeOfStatus(Number(said))
+      : CAUSES.get(said.toUpperCase());
+    if (cause !== undefined) return cause;
+  }
+  const message = isObject(value['error']) ? value['error']['message'] : value['error'];
+  return typeof message === 'string' && /\b(overloaded|at capacity)\b/i.test(message)
+    ? 'refused'
+    : 'final';
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
