@@ -85,7 +85,7 @@ const ROWS: readonly Row[] = [
   { variable: 'LEARN_PARAMS', option: 'learnParams', ...FLAGS },
   { variable: 'LEARNABLE_PARAMS', option: 'learnableParams', ...NAMES },
   { variable: 'NORMALIZE_ERRORS', option: 'normalizeErrors', ...FLAGS },
-  { variable: 'FORWARD_CLIENT_ADDRESS', option: 'forwardClientAddress', ...FLAGS },
+  { variable: 'FORWARD_ADDRESS', option: 'forwardClientAddress', ...FLAGS },
   {
     variable: 'BODY_LIMIT',
     option: 'bodyLimit',

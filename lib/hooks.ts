@@ -48,10 +48,10 @@ export interface HoldEvent {
   readonly expectedMs: number | undefined;
 }
 
-/** Parameters were taken out of the request's body. */
+/** Parameters were taken out of the request's body; again where the upstream refused more. */
 export interface DropEvent {
   readonly request: RequestInfo;
-  /** Their names. */
+  /** Their names; those that were told before are left out. */
   readonly params: readonly string[];
 }
 
@@ -69,10 +69,16 @@ export type Outcome =
 /** A request has ended: the last event of each. */
 export interface AnswerEvent {
   readonly request: RequestInfo;
-  /** The status that the client got; `undefined` when it left before there was one. */
+  /**
+   * The status that the client got; `undefined` when it left before there was one. 200 where a
+   * waiting stream got its head early (`heartbeat`), whatever came later: `code` tells the failure.
+   */
   readonly status: number | undefined;
   readonly outcome: Outcome;
-  /** The code of our own error, or of the break; the README has a table of them. */
+  /**
+   * The code of our own error, or of the break; the README has a table of them. Behind an early head
+   * an upstream's error is `upstream_` and its status, such as `upstream_429`.
+   */
   readonly code: string | undefined;
   /** How many were made; 0 when the request was refused before. */
   readonly attempts: number;

@@ -103,7 +103,8 @@ export interface VeniceProxyOptions {
   /**
    * Milliseconds of silence after which a client that asked `stream: true` gets its 200 and, until
    * the first event, a comment each time they have passed again. A failure after that is the
-   * stream's error event. 0 turns it off: then every status is the true one, however late.
+   * stream's error event. Routes that bring no events (audio, embeddings, images, video) are left
+   * out. 0 turns it off: then every status is the true one, however late.
    * @defaultValue 15_000
    */
   heartbeat?: number | undefined;

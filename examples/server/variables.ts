@@ -65,6 +65,22 @@ export const PROXY_VARIABLES = table({
     fallback: '0.1',
     help: 'Patience with Redis before a process decides alone.',
   },
+  LEARN_PARAMS: {
+    fallback: '1',
+    help: '0 keeps parameters that Venice has refused.',
+  },
+  LEARNABLE_PARAMS: {
+    fallback: 'none',
+    help: 'More parameters to drop when Venice refuses them.',
+  },
+  NORMALIZE_ERRORS: {
+    fallback: '0',
+    help: "1 puts Venice's errors into OpenAI's shape.",
+  },
+  FORWARD_ADDRESS: {
+    fallback: '0',
+    help: '1 sends X-Forwarded-For, -Proto and -Host upstream.',
+  },
   BODY_LIMIT: {
     fallback: '50mb',
     help: 'Longest JSON body; other bodies have no limit.',
