@@ -64,7 +64,7 @@ export class RateGate {
 
   #open(id: string, name: BucketName): BucketLine {
     const line = new BucketLine(name, this.#store, this.#terms.budgetWindowMs, () => {
-      this.#lines.delete(id);
+      if (this.#lines.get(id) === line) this.#lines.delete(id);
     });
     this.#lines.set(id, line);
     return line;
