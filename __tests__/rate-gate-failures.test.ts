@@ -154,6 +154,20 @@ describe('a blocked key', () => {
     expect(bench.ask(5).granted).toBe(1);
   });
 
+  test.each(['refused', 'failed'] as const)(
+    'is free again when its try is answered by anything but the block: %s',
+    (outcome) => {
+      const bench = blocked();
+      bench.now = 30_000;
+      expect(bench.ask(2)).toMatchObject({ granted: 1, reason: 'blocked' });
+      const requests = told(20, 0, 7_000);
+      const answer = bench.report(2, 30_000, { outcome, requests });
+      const reply = bench.ask(1, [answer]);
+      expect(reply).toMatchObject({ granted: 0, reason: 'request limit', opensMs: 7_000 });
+      expect(bench.key.failures).toHaveLength(1);
+    },
+  );
+
   test('is not freed by what had been sent before the block', () => {
     const bench = new PolicyBench();
     bench.ask(2);

@@ -126,7 +126,7 @@ describe('a block', () => {
     expect(scene.recorder.holds.map(({ reason }) => reason)).toContain('blocked');
   });
 
-  test('is tried again by another one when the first try fails otherwise', async () => {
+  test('is over when the first try fails otherwise: during it, nothing else is answered', async () => {
     const scene = await startScene({ rateLimitWait: 100 });
     scene.venice.script({ kind: 'abuse-block' }, { kind: 'answer', status: 400 });
     const tries = chat(scene);
@@ -134,7 +134,8 @@ describe('a block', () => {
     const behind = chat(scene);
     expect([(await tries).status, (await behind).status]).toEqual([400, 200]);
     const waitMs = Number((await behind).headers['x-venice-proxy-wait']);
-    expect(waitMs).toBeGreaterThanOrEqual(190);
+    expect(waitMs).toBeGreaterThanOrEqual(90);
+    // The patience with a try that is silent would take longer.
     expect(waitMs).toBeLessThan(3_000);
   });
 

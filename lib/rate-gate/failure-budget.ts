@@ -46,13 +46,10 @@ export function forgetOld(key: KeyState, now: number, windowMs: number): void {
   if (now - key.unprovenAt > ABANDONED_MS) key.unproven = 0;
 }
 
-export function noteFailure(key: KeyState, sentAt: number, now: number, windowMs: number): void {
+export function noteFailure(key: KeyState, now: number, windowMs: number): void {
   key.failures.push(now);
-  if (key.blockedAt === 0) return;
   // Each failed call in between prolongs the block.
-  key.blockedUntil = now + windowMs;
-  // The one that tried it has its answer: behind that time, another one may.
-  if (sentAt >= key.probeAt) key.probeAt = 0;
+  if (key.blockedAt > 0) key.blockedUntil = now + windowMs;
 }
 
 export function noteBlock(key: KeyState, now: number, windowMs: number, budget: number): void {
@@ -62,8 +59,8 @@ export function noteBlock(key: KeyState, now: number, windowMs: number, budget: 
   if (budget > key.budget) key.budget = Math.min(budget, HIGHEST_BUDGET);
 }
 
-/** A request that was sent at `sentAt` was served: if that was during the block, it is over. */
-export function noteSuccess(key: KeyState, sentAt: number): void {
+/** A request that was sent at `sentAt` did not meet the block: if it was sent into it, it is over. */
+export function noteOver(key: KeyState, sentAt: number): void {
   if (key.blockedAt === 0 || sentAt <= key.blockedAt) return;
   key.blockedAt = 0;
   key.blockedUntil = 0;

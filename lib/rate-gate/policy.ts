@@ -18,7 +18,7 @@ import {
   newKeyState,
   noteBlock,
   noteFailure,
-  noteSuccess,
+  noteOver,
   settle,
   unprovenLeft,
   untilMoreLeft,
@@ -169,8 +169,10 @@ function learnFrom(
     return;
   }
   if (outcome === 'blocked') noteBlock(key, answeredAt, budgetWindowMs, report.budget ?? 0);
-  if (outcome !== 'served') noteFailure(key, sentAt, answeredAt, budgetWindowMs);
-  else noteSuccess(key, sentAt);
+  // During a block every call meets the block: any other answer to one that was sent into it shows
+  // that it is over.
+  else if (isOurs || outcome === 'served') noteOver(key, sentAt);
+  if (outcome !== 'served') noteFailure(key, answeredAt, budgetWindowMs);
   if (outcome === 'blocked') return;
 
   if (isProbe) endProbe(bucket, report, answeredAt, peers);

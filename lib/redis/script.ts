@@ -79,11 +79,9 @@ local function forgetOld()
   if now - key.unprovenAt > ${ABANDONED_MS} then key.unproven = 0 end
 end
 
-local function noteFailure(sentAt, at)
+local function noteFailure(at)
   table.insert(key.failures, at)
-  if key.blockedAt == 0 then return end
-  key.blockedUntil = at + budgetWindow
-  if sentAt >= key.probeAt then key.probeAt = 0 end
+  if key.blockedAt > 0 then key.blockedUntil = at + budgetWindow end
 end
 
 local function noteBlock(at, budget)
@@ -93,7 +91,7 @@ local function noteBlock(at, budget)
   if budget > key.budget then key.budget = math.min(budget, ${HIGHEST_BUDGET}) end
 end
 
-local function noteSuccess(sentAt)
+local function noteOver(sentAt)
   if key.blockedAt == 0 or sentAt <= key.blockedAt then return end
   key.blockedAt = 0
   key.blockedUntil = 0
@@ -443,8 +441,9 @@ local function learnFrom(report)
     found.used = math.max(0, found.used - 1)
     return
   end
-  if outcome == BLOCKED then noteBlock(answeredAt, report.budget) end
-  if outcome ~= SERVED then noteFailure(sentAt, answeredAt) else noteSuccess(sentAt) end
+  if outcome == BLOCKED then noteBlock(answeredAt, report.budget)
+  elseif isOurs or outcome == SERVED then noteOver(sentAt) end
+  if outcome ~= SERVED then noteFailure(answeredAt) end
   if outcome == BLOCKED then return end
 
   if isProbe then endProbe(report, answeredAt) end
