@@ -132,6 +132,8 @@ describe('a shared store', () => {
     await jest.advanceTimersByTimeAsync(TIMEOUT_MS - 1);
     expect(reply).toBeUndefined();
     await jest.advanceTimersByTimeAsync(1);
+    // And one more look at the network.
+    await jest.advanceTimersByTimeAsync(1);
     expect(reply).toMatchObject({ granted: 1 });
     let next: Reply | undefined;
     void store.step(ask()).then((each) => (next = each));

@@ -67,13 +67,16 @@ export class BucketLine {
   join(waiter: Waiter, hasReturned: boolean): void {
     const ahead = this.#line.ahead(hasReturned);
     const now = performance.now();
-    if (this.#servedAt(ahead, now) > waiter.deadline) {
+    const servedAt = this.#servedAt(ahead, now);
+    // Where nothing is known to hold it up, only asking can tell: even without any patience.
+    if (servedAt > now && servedAt > waiter.deadline) {
       waiter.refuse(this.opensMs(now));
       return;
     }
     this.#line.join(waiter, hasReturned);
-    // Behind others there is nothing to ask for.
-    if (ahead === 0 || this.#reply === undefined) this.#ask();
+    // Behind others who are held there is nothing to ask for; of those the store is being asked for,
+    // nobody knows yet whether they are.
+    if (ahead === 0 || this.#isAsking || this.#reply === undefined) this.#ask();
     else this.#tellHeld(waiter, ahead);
   }
 
@@ -156,7 +159,8 @@ export class BucketLine {
     const before = this.#outlook;
     this.#outlook = {
       opensAt: opensMs === undefined ? undefined : now + opensMs,
-      perWindow: reply.perWindow === 0 ? 0 : Math.max(1, Math.floor(reply.perWindow / reply.peers)),
+      // At best: nobody knows how many of the peers have somebody who waits.
+      perWindow: reply.perWindow,
       spanMs,
     };
     if (isWorse(this.#outlook, before) || now >= this.#line.earliestDeadline) {
@@ -165,7 +169,8 @@ export class BucketLine {
       }
     }
     const first = this.#line.first;
-    if (first !== undefined && !first.isHeld) this.#tellAll();
+    // Who came while the store was asked is held by nothing yet.
+    if (reply.reason !== 'none' && first !== undefined && !first.isHeld) this.#tellAll();
   }
 
   #tellAll(): void {

@@ -69,7 +69,8 @@ export class FallbackStore implements GateStore {
     let timer: NodeJS.Timeout | undefined;
     const tooLate = new Promise<never>((_resolve, reject) => {
       const error = new Error(`no answer within ${this.#timeoutMs} ms`);
-      timer = setTimeout(reject, this.#timeoutMs, error);
+      // One more look at the network: after a pause of this process the answer may lie there already.
+      timer = setTimeout(() => setImmediate(reject, error), this.#timeoutMs);
     });
     try {
       return await Promise.race([
@@ -87,8 +88,13 @@ export class FallbackStore implements GateStore {
     this.#isAsking = true;
     try {
       await this.#stepShared({ ...ask, want: 0, reports: [] });
-      await Promise.all([...this.#backlogs.values()].map((backlog) => this.#send(backlog)));
-      this.#backlogs.clear();
+      // One after the other: all at once, the last would wait for longer than the store may take.
+      for (const [name, backlog] of this.#backlogs) {
+        // oxlint-disable-next-line no-await-in-loop -- see above
+        await this.#send(backlog);
+        // What came meanwhile is told when it is asked for the next time.
+        if (backlog.reports.length === 0) this.#backlogs.delete(name);
+      }
       this.#isAlone = false;
       log('the store is back');
     } catch {
@@ -98,12 +104,19 @@ export class FallbackStore implements GateStore {
     }
   }
 
-  #send({ ask, reports }: Backlog): Promise<Reply> {
+  async #send(backlog: Backlog): Promise<void> {
+    const { ask, reports } = backlog;
+    backlog.reports = [];
     const aged = reports.map(({ report, at }) => ({
       ...report,
       ageMs: Math.round(performance.now() - at),
     }));
-    return this.#stepShared({ ...ask, want: 0, reports: aged });
+    try {
+      await this.#stepShared({ ...ask, want: 0, reports: aged });
+    } catch (error) {
+      backlog.reports = [...reports, ...backlog.reports].slice(-KEPT_REPORTS);
+      throw error;
+    }
   }
 
   #keep(ask: Ask): void {
