@@ -5,6 +5,7 @@ import type { Fault, RecordedCall } from '../examples/stand-in-venice.ts';
 import { CHAT, chat, startFront, startScene } from './helpers/scene.ts';
 import type { Front, Scene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
+import { seeded } from './helpers/seeded.ts';
 import { until } from './helpers/until.ts';
 import { chunk, dial, get, isWhole, meet, standsStill } from './helpers/wire.ts';
 import type { Line } from './helpers/wire.ts';
@@ -361,17 +362,6 @@ test('requests leave no listener on the connections that they used', async () =>
   client.destroy();
   agent.destroy();
 });
-
-/** A small generator of numbers from 0 to 1 (mulberry32): the same ones each time. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 test('hundreds of clients that leave at any moment leave nothing behind', async () => {
   const random = seeded(20261102);

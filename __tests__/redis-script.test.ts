@@ -7,24 +7,13 @@ import { SCRIPT } from '../lib/redis/script.ts';
 import { decodeReply, encodeAsk } from '../lib/redis/wire-format.ts';
 import { describeWithRedis, startRedis } from './helpers/redis.ts';
 import type { TestRedis } from './helpers/redis.ts';
+import { seeded } from './helpers/seeded.ts';
 
 /** The script with a clock that the test sets: its last argument. */
 const SCRIPT_WITH_CLOCK = SCRIPT.replace(
   /local time = .*\nlocal now = .*\n/,
   'local now = tonumber(table.remove(ARGV))\n',
 );
-
-/** Chance that is the same each time: 0 to 1. */
-function chanceFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Sent {
   readonly bucket: string;
@@ -112,7 +101,7 @@ describeWithRedis('the script in Redis and the policy in TypeScript', () => {
   test.each(Array.from({ length: 40 }, (_, i) => i + 1))(
     'decide alike whatever happens: story %d',
     async (seed) => {
-      const chance = chanceFrom(seed);
+      const chance = seeded(seed);
       const upstream = new Upstream(chance);
       const key = newKeyState();
       const buckets = new Map<string, BucketState>();

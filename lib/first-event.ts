@@ -1,3 +1,4 @@
+import { isObject, parseJson } from './json-value.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
 
@@ -36,7 +37,7 @@ export function causeOfFirstEvent(chunks: readonly Buffer[]): FailureCause {
     .filter((line) => line.startsWith('data:'))
     .map((line) => line.slice('data:'.length))
     .join('\n');
-  return causeOfError(parsed(data));
+  return causeOfError(parseJson(data));
 }
 
 function causeOfError(value: unknown): FailureCause {
@@ -56,16 +57,4 @@ function causeOfError(value: unknown): FailureCause {
   return typeof message === 'string' && /\b(overloaded|at capacity)\b/i.test(message)
     ? 'refused'
     : 'final';
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

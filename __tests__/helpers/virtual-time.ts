@@ -1,3 +1,5 @@
+import { seeded } from './seeded.ts';
+
 interface Due {
   readonly at: number;
   readonly order: number;
@@ -74,20 +76,13 @@ function isBefore(one: Due, other: Due): boolean {
 /** From the least to the most that something takes. */
 export type Range = readonly [least: number, most: number];
 
-/** Numbers that look random, and are the same for the same seed (mulberry32). */
+/** Numbers that look random, and are the same for the same seed. */
 export class Dice {
-  #state: number;
+  /** From 0 up to, but not, 1. */
+  readonly next: () => number;
 
   constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  /** From 0 up to, but not, 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    this.next = seeded(seed);
   }
 
   within([least, most]: Range): number {
