@@ -40,7 +40,7 @@ describe('x-venice-proxy-attempts and x-venice-proxy-wait', () => {
   });
 
   test('stand on errors of our own', async () => {
-    const front = await startFront({ target: await deserted(), retries: 2 });
+    const front = await startFront({ target: deserted(), retries: 2 });
     const { status, headers } = await chat(front);
     expect([status, headers['x-venice-proxy-attempts']]).toEqual([502, '3']);
     expect(headers['x-venice-proxy-wait']).toMatch(/^\d+$/);
@@ -48,7 +48,7 @@ describe('x-venice-proxy-attempts and x-venice-proxy-wait', () => {
   });
 
   test('say 0 where no call was made', async () => {
-    const front = await startFront({ target: await deserted() });
+    const front = await startFront({ target: deserted() });
     const { status, headers } = await send(`${front.baseUrl}/a%2fb`);
     expect([status, headers['x-venice-proxy-attempts']]).toEqual([400, '0']);
     expect(headers['x-should-retry']).toBeUndefined();

@@ -289,7 +289,7 @@ describe('a body that is no JSON', () => {
   test.each([{}, CHUNKED])(
     'is tried again while no connection can be made (%j)',
     async (framing) => {
-      const target = await deserted();
+      const target = deserted();
       const venice = createStandInVenice({ basePath: '' });
       const { baseUrl, recorder } = await startFront({ target, retries: 50, baseRetryDelay: 5 });
       closeAfterTest(() => venice.close());

@@ -48,7 +48,7 @@ test('the app of a worker forwards', async () => {
 
 test('the workers serve without a Redis, too', async () => {
   const { target } = await startStandIn();
-  const REDIS_URL = (await deserted()).replace('http', 'redis');
+  const REDIS_URL = deserted().replace('http', 'redis');
   const program = start({ OPENAI_BASE_URL: target, REDIS_URL });
   const url = await baseUrl(program);
   await program.printed(/worker \d: Redis: .*ECONNREFUSED/);
@@ -58,7 +58,7 @@ test('the workers serve without a Redis, too', async () => {
 test('a port that is in use ends it, and no worker is tried for ever', async () => {
   const other = await listen(() => {});
   closeAfterTest(() => other.close());
-  const REDIS_URL = (await deserted()).replace('http', 'redis');
+  const REDIS_URL = deserted().replace('http', 'redis');
   const program = start({ PORT: new URL(other.origin).port, REDIS_URL });
   expect(await program.ended).toBe(1);
   expect(program.output).toContain('EADDRINUSE');

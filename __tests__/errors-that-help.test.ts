@@ -156,14 +156,14 @@ describe('our own errors', () => {
   });
 
   test('say nothing where nothing helps', async () => {
-    const front = await startFront({ target: await deserted() });
+    const front = await startFront({ target: deserted() });
     const { status, headers } = await send(`${front.baseUrl}/a%2fb`);
     expect([status, headers[HINT]]).toEqual([400, undefined]);
   });
 
   test('keep their shape with normalizeErrors', async () => {
     const front = await startFront({
-      target: await deserted(),
+      target: deserted(),
       retries: 0,
       normalizeErrors: true,
     });

@@ -193,7 +193,7 @@ describe('one line for who is held, and one when that is over', () => {
 
 describe('errors stand there with their cause', () => {
   test('when the proxy gave up', async () => {
-    const target = await deserted();
+    const target = deserted();
     const front = await startFront({ target, retries: 1 });
     await chat(front);
     await front.recorder.ended();
@@ -430,7 +430,7 @@ describe('secrets', () => {
     await client.until('data: ');
     client.reset();
 
-    const front = await startFront({ target: await deserted(), ...options, retries: 1 });
+    const front = await startFront({ target: deserted(), ...options, retries: 1 });
     noteOwn(await send(`${front.baseUrl}/models?q=${QUERY}`, { headers }));
     await front.proxy.drain();
     noteOwn(await send(`${front.baseUrl}/models?q=${QUERY}`, { headers }));

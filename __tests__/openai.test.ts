@@ -508,7 +508,7 @@ describe('a stream that breaks', () => {
 
 describe("an error of the proxy's own", () => {
   test('upstream_unreachable tells after how many attempts', async () => {
-    const { baseUrl, recorder } = await startFront({ target: await deserted(), retries: 1 });
+    const { baseUrl, recorder } = await startFront({ target: deserted(), retries: 1 });
     const client = sdkFor(baseUrl, { maxRetries: 2 });
     const error = await errorOf(client.chat.completions.create(QUESTION));
     expect(error).toBeInstanceOf(InternalServerError);

@@ -175,7 +175,7 @@ describe.each(EXPRESSES)('in %s', (_name, express) => {
   test("an error of ours does not reach the app's error handler", async () => {
     const handled: unknown[] = [];
     const app = express();
-    app.use('/api/v1', createVeniceProxy({ target: await deserted(), retries: 0 }));
+    app.use('/api/v1', createVeniceProxy({ target: deserted(), retries: 0 }));
     const handler: express.ErrorRequestHandler = (error, _req, res, _next) => {
       handled.push(error);
       res.status(599).end();
@@ -193,7 +193,7 @@ describe('upstream_unreachable', () => {
     [0, '(1 attempt; no retries left.)'],
     [2, '(3 attempts; no retries left.)'],
   ])('is 502 and tells the attempts: %d retries', async (retries, told) => {
-    const target = await deserted();
+    const target = deserted();
     const front = await startFront({ target, retries });
     expectOwnError(await chat(front), {
       status: 502,
@@ -206,7 +206,7 @@ describe('upstream_unreachable', () => {
 
   test('tells when it was the wait that would have passed maxWait', async () => {
     jest.spyOn(Math, 'random').mockReturnValue(1);
-    const front = await startFront({ target: await deserted(), baseRetryDelay: 7, maxWait: 6 });
+    const front = await startFront({ target: deserted(), baseRetryDelay: 7, maxWait: 6 });
     const reply = await chat(front);
     expect(reply.status).toBe(502);
     expect(reply.text).toMatch(/\(1 attempt; the next wait \(7 ms\) would pass maxWait\.\)/);

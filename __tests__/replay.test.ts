@@ -105,7 +105,7 @@ describe('an attempt that failed is made again only where that costs nothing', (
       // oxlint-disable-next-line no-await-in-loop
       if (scene.venice.scripted > 0) await ask(scene.target, method, path);
     }
-    const front = await startFront({ target: await deserted(), retries: 1 });
+    const front = await startFront({ target: deserted(), retries: 1 });
     const reply = await ask(front.baseUrl, method, path);
     expect(reply.status).toBe(502);
     told['refusedConnection'] = reply.headers['x-should-retry'];

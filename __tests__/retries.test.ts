@@ -539,7 +539,7 @@ const LEAVING = [
 
 describe('a connection that cannot be made', () => {
   test.each(LEAVING)('is tried again for %s %s: refused', async (method, path) => {
-    const front = await startFront({ target: await deserted(), retries: 2 });
+    const front = await startFront({ target: deserted(), retries: 2 });
     const body = method === 'GET' ? undefined : '{"model":"m"}';
     const headers =
       body === undefined
@@ -555,7 +555,7 @@ describe('a connection that cannot be made', () => {
   });
 
   test('is tried again for an upload, none of which has been read', async () => {
-    const front = await startFront({ target: await deserted(), retries: 2 });
+    const front = await startFront({ target: deserted(), retries: 2 });
     const reply = await send(`${front.baseUrl}/audio/transcriptions`, {
       headers: { 'content-type': 'multipart/form-data; boundary=x' },
       body: '--x--',

@@ -130,7 +130,7 @@ describe('a Redis that is not there', () => {
   });
 
   test('is told with its host, and never with its password', async () => {
-    const { host } = new URL(await deserted());
+    const { host } = new URL(deserted());
     const program = await run({ REDIS_URL: `redis://ann:hush@${host}/1` });
     await program.printed(/"message":"configuration".*"REDIS_URL":"127\.0\.0\.1:\d+"/);
     const [line] = await program.printed(/.*"message":"Redis is away".*/);
@@ -143,7 +143,7 @@ describe('a Redis that is not there', () => {
   });
 
   test('makes --check fail, with the reason', async () => {
-    const { host } = new URL(await deserted());
+    const { host } = new URL(deserted());
     const program = await run({ REDIS_URL: `redis://:hush@${host}` }, ['--check']);
     expect(await program.ended).toBe(1);
     expect(program.output).toBe(

@@ -146,7 +146,7 @@ describe('lastHeard', () => {
   });
 
   test('is not an error of our own', async () => {
-    const front = await startFront({ target: await deserted(), retries: 0 });
+    const front = await startFront({ target: deserted(), retries: 0 });
     await chat(front);
     expect(front.proxy.lastHeard).toBeUndefined();
   });
