@@ -7,6 +7,7 @@ import { CHAT, chat, startScene } from './helpers/scene.ts';
 import type { Scene } from './helpers/scene.ts';
 import type { Reply } from './helpers/serve.ts';
 import {
+  DONE,
   EVENTS,
   LAST_CHUNK,
   chunk,
@@ -389,7 +390,7 @@ describe('a stream, behind an early head', () => {
         }),
     });
     await client.until(BEAT);
-    const plain = `data: "${randomBytes(30_000_000).toString('base64')}"\n\n`;
+    const plain = `data: "${randomBytes(30_000_000).toString('base64')}"\n\n${DONE}`;
     const coded = gzipSync(plain, { level: 1 });
     client.socket.pause();
     let written = upstream.write(

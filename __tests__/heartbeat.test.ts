@@ -10,6 +10,7 @@ import { EXPRESSES, send } from './helpers/serve.ts';
 import { startSdk } from './helpers/start-sdk.ts';
 import { until } from './helpers/until.ts';
 import {
+  DONE,
   EVENTS,
   LAST_CHUNK,
   chunk,
@@ -68,11 +69,11 @@ describe('a client that waits for a stream', () => {
       await upstream.write(chunkedHead(EVENTS) + chunk(': thinking\n\n'));
       const before = beatsIn(client.text);
       await beats(client, before + 2);
-      await upstream.write(chunk(event(1)) + LAST_CHUNK);
+      await upstream.write(chunk(event(1) + DONE) + LAST_CHUNK);
       await client.until(LAST_CHUNK);
       const { body, complete } = parseAnswer(client.received);
       const told = ': x-venice-proxy-attempts=1 x-venice-proxy-wait=0\n\n';
-      expect(body.toString().replaceAll(BEAT, '')).toBe(`${told}: thinking\n\n${event(1)}`);
+      expect(body.toString().replaceAll(BEAT, '')).toBe(`${told}: thinking\n\n${event(1)}${DONE}`);
       expect(body.indexOf(told)).toBeGreaterThan(body.lastIndexOf(BEAT));
       expect(complete).toBe(true);
       const ended = await front.recorder.ended();
@@ -140,7 +141,7 @@ describe('a client that waits for a stream', () => {
     await new Promise((resolve) => {
       setTimeout(resolve, 4 * BEAT_MS);
     });
-    await upstream.write(chunk(event(2)) + LAST_CHUNK);
+    await upstream.write(chunk(event(2) + DONE) + LAST_CHUNK);
     await client.until(LAST_CHUNK);
     expect(beatsIn(client.text)).toBe(before);
   });
@@ -160,12 +161,12 @@ describe('a client that waits for a stream', () => {
   test('hears it over HTTP/1.0, where the end of the connection ends the stream', async () => {
     const { client, upstream } = await meet({ heartbeat: BEAT_MS }, ask({ version: '1.0' }));
     await beats(client, 2);
-    await upstream.write(chunkedHead(EVENTS) + chunk(event(1)) + LAST_CHUNK);
+    await upstream.write(chunkedHead(EVENTS) + chunk(event(1) + DONE) + LAST_CHUNK);
     const { ended, answer } = await wholeOf(client);
     expect(ended).toBe('fin');
     expect(answer.complete).toBeUndefined();
     expect(answer.body.toString().startsWith(BEAT)).toBe(true);
-    expect(answer.body.toString().endsWith(`-wait=0\n\n${event(1)}`)).toBe(true);
+    expect(answer.body.toString().endsWith(`-wait=0\n\n${event(1)}${DONE}`)).toBe(true);
   });
 
   test('keeps what the app says in its own headers', async () => {

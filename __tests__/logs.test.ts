@@ -244,7 +244,7 @@ describe('errors stand there with their cause', () => {
     scene.venice.script({ kind: 'cut-stream', afterEvents: 1, ending: 'reset' });
     await chat(scene, { stream: true });
     await scene.recorder.ended();
-    expect(linesOf('relay-answer')).toEqual([
+    expect(linesOf('relay')).toEqual([
       expect.stringMatching(
         /^the answer broke id=\w+ model=llama-3\.3-70b code=upstream_disconnected cause=".+"$/,
       ),

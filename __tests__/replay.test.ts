@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Fault } from '../examples/stand-in-venice.ts';
+import { REPLAY_TABLE } from '../lib/replay-policy.ts';
 import { chat, deserted, listenRaw, startFront, startScene } from './helpers/scene.ts';
 import type { Scene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
@@ -32,6 +33,7 @@ const NEVER: Expected = { ...BILLED, refused429: 1, refused503: 1 };
 const ROUTES: readonly (readonly [string, string, Expected])[] = [
   ['GET', '/models', FREE],
   ['HEAD', '/models', FREE],
+  ['OPTIONS', '/models', FREE],
   ['GET', '/api_keys/rate_limits', FREE],
   ['GET', '/api_keys', FREE],
   ['GET', '/not/known', FREE],
@@ -62,12 +64,22 @@ const ROUTES: readonly (readonly [string, string, Expected])[] = [
   ['PATCH', '/not/known', BILLED],
   ['DELETE', '/not/known', BILLED],
   ['POST', '/x402/top-up', NEVER],
+  ['POST', '/crypto/rpc', NEVER],
   ['POST', '/crypto/rpc/base-mainnet', NEVER],
   ['POST', '/api_keys', NEVER],
+  ['POST', '/api_keys/generate_web3_key', NEVER],
   ['PATCH', '/api_keys', NEVER],
+  ['PATCH', '/api_keys/some-id', NEVER],
   ['DELETE', '/api_keys', NEVER],
   ['DELETE', '/api_keys/some-id', NEVER],
 ];
+
+test.each(REPLAY_TABLE)('the row %s %s of the table is among them: %s', (method, route, replay) => {
+  const expected = { always: FREE, 'refused-only': BILLED, never: NEVER }[replay];
+  const shape = new RegExp(`^${route.replace('*', '.+')}$`);
+  const rows = ROUTES.filter((row) => row[0] === method && shape.test(row[1]));
+  expect(rows.map((row) => row[2])).toContain(expected);
+});
 
 const BODY = '{"model":"m","input":"x"}';
 

@@ -30,7 +30,7 @@ beforeEach(() => {
 describe('the namespaces', () => {
   test('those that an operator needs are on, all others are off', () => {
     setUpLogs(json, sink);
-    for (const name of ['server', 'request-log', 'forward', 'relay-answer', 'answer-error']) {
+    for (const name of ['server', 'request-log', 'forward', 'relay', 'answer-error']) {
       expect([name, createDebug.enabled(`venice-proxy:${name}`)]).toEqual([name, true]);
     }
     expect(createDebug.enabled('venice-proxy:attempt')).toBe(false);

@@ -198,21 +198,6 @@ describe('a stream', () => {
     30_000,
   );
 
-  test('is not silent while its client does not read', async () => {
-    const { client, upstream } = await meet({ timeout: { idle: 1_000 } });
-    client.socket.pause();
-    void upstream.write(chunkedHead(EVENTS));
-    for (let count = 0; count < 32; count += 1) void upstream.chunk(LONG_EVENT);
-    await standsStill(() => upstream.bytesSent, 1_300);
-    expect(upstream.socket.writableLength).toBeGreaterThan(0);
-    const last = upstream.write(LAST_CHUNK);
-    client.socket.resume();
-    await last;
-    await client.when(() => client.bytesReceived > 32 * LONG_EVENT.length);
-    await client.until(LAST_CHUNK);
-    expect(parseAnswer(client.received).complete).toBe(true);
-  }, 20_000);
-
   test('that breaks while its client does not read ends with the error event when it does', async () => {
     const { client, upstream } = await meet();
     client.socket.pause();

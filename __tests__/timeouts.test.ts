@@ -7,6 +7,8 @@ import type { Fault } from '../examples/stand-in-venice.ts';
 import { chat, closeAfterTest, listenRaw, startFront, startScene } from './helpers/scene.ts';
 import type { Front } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
+import { until } from './helpers/until.ts';
+import { DONE } from './helpers/wire.ts';
 
 /** A proxy to a name whose look-up never ends. */
 async function frontOfNameless(
@@ -197,7 +199,7 @@ describe('timeout.idle', () => {
     ['less than an event', 'd'],
   ])('does not cut a stream that is slow and lives: %s now and then', async (_name, piece) => {
     const scene = await startScene({ timeout: CALM });
-    const chunks = ['data: 1\n\n', ...Array<string>(11).fill(piece), 'ata: 2\n\n'];
+    const chunks = ['data: 1\n\n', ...Array<string>(11).fill(piece), 'ata: 2\n\n', DONE];
     scene.venice.script({ kind: 'raw-stream', chunks, delayMs: 100 });
     const reply = await chat(scene, { stream: true });
     expect([reply.text, reply.complete, scene.venice.calls.length]).toEqual([
@@ -209,28 +211,30 @@ describe('timeout.idle', () => {
     expect(totalMs).toBeGreaterThan(CALM.idle);
   });
 
-  test('does not count time in which the client does not read', async () => {
+  test('ends an answer of which the client reads no more, and blames nobody else', async () => {
     const scene = await startScene({ timeout: { idle: 200 } });
-    const { port } = new URL(scene.origin);
-    const socket = net.connect(Number(port), '127.0.0.1');
-    closeAfterTest(() => socket.destroy());
-    socket.write('GET /api/v1/stand-in/bytes?n=30000000 HTTP/1.1\r\nHost: p\r\n');
-    socket.write('Connection: close\r\n\r\n');
-    await new Promise((resolve) => {
-      socket.once('readable', resolve);
-    });
-    await new Promise((resolve) => {
-      setTimeout(resolve, 600);
-    });
+    await readNothing(scene.origin);
+    expect(await scene.recorder.ended()).toMatchObject({ outcome: 'client_left', code: undefined });
+    await until(() => scene.venice.calls.every(({ aborted }) => aborted));
+  });
+
+  test('leaves an answer alone that the client reads slowly', async () => {
+    const scene = await startScene({ timeout: { idle: 400 } });
+    const socket = await readNothing(scene.origin);
     let bytes = 0;
     socket.on('data', (piece) => {
       bytes += piece.length;
+      if (bytes % 10_000_000 > piece.length) return;
+      socket.pause();
+      setTimeout(() => socket.resume(), 200);
     });
     await new Promise((resolve) => {
-      socket.once('end', resolve);
+      socket.once('end', resolve).resume();
     });
     expect(bytes).toBeGreaterThan(30_000_000);
-    expect(await scene.recorder.ended()).toMatchObject({ outcome: 'answered', code: undefined });
+    const { outcome, totalMs } = await scene.recorder.ended();
+    expect(outcome).toBe('answered');
+    expect(totalMs).toBeGreaterThan(400);
   });
 
   test('ends an upload of which the upstream reads no more', async () => {
@@ -286,3 +290,16 @@ test('a client that stops in the middle of its JSON gets a 408 when it was silen
   expect(scene.venice.calls).toHaveLength(0);
   request.destroy();
 });
+
+/** Asks for 30 MB, and leaves them to the buffers on the way. */
+async function readNothing(origin: string): Promise<net.Socket> {
+  const { port } = new URL(origin);
+  const socket = net.connect(Number(port), '127.0.0.1');
+  closeAfterTest(() => socket.destroy());
+  socket.write('GET /api/v1/stand-in/bytes?n=30000000 HTTP/1.1\r\nHost: p\r\n');
+  socket.write('Connection: close\r\n\r\n');
+  await new Promise((resolve) => {
+    socket.once('readable', resolve);
+  });
+  return socket;
+}

@@ -8,6 +8,7 @@ import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
 import type { Cancellable, RequestContext } from './request-context.ts';
 import { Upload } from './send-body.ts';
+import { hasStreamEnd } from './stream-end.ts';
 import { StandInAnswer, StandInRequest } from './upstream.ts';
 import type { CallEvents, Upstream } from './upstream.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
@@ -205,6 +206,9 @@ export class Attempt implements CallEvents, Cancellable {
     } else if (answer.breakReason !== undefined && answer.status < 400) {
       const kind = answer.breakReason.code === 'upstream_timeout' ? 'timeout' : 'lost';
       this.#settle(new AttemptFailure(kind, answer.breakReason));
+    } else if (this.#isHollow(answer)) {
+      const message = 'The upstream ended the stream before its first event.';
+      this.#settle(new AttemptFailure('lost', new ProxyError('upstream_disconnected', message)));
     } else {
       this.#settle(answer);
     }
@@ -214,6 +218,13 @@ export class Attempt implements CallEvents, Cancellable {
     if (answer.status >= 400) return causeOfStatus(answer.status);
     if (!answer.isEventStream || !answer.isPlain) return 'final';
     return causeOfFirstEvent(answer.collected);
+  }
+
+  /** Nothing of it has reached the client, who is better served by another attempt. */
+  #isHollow(answer: UpstreamAnswer): boolean {
+    if (!answer.hasEnded || !answer.isEventStream || !answer.isPlain) return false;
+    const { route } = this.#context;
+    return answer.status < 300 && hasStreamEnd(route) && !hasEvent(answer.collected);
   }
 
   #sendBody(request: ClientRequest): void {

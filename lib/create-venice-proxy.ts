@@ -50,7 +50,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
     startHeartbeat(config),
     forward(config, state, createUpstream(config), gate, healing, pseudonym),
     explainErrors(config),
-    relayAnswer,
+    relayAnswer(config),
   );
   router.use(answerError);
 

@@ -31,6 +31,15 @@ export function endOfLastEvent(chunk: Buffer, beforeLast: number, last: number):
   return 0;
 }
 
+/** What the `data` lines of each event say, of the events that have any. */
+export function dataOfEvents(text: string): string[] {
+  return text
+    .split(/\r\n\r\n|\n\n|\r\r/)
+    .map((event) => event.split(/\r\n|\n|\r/).filter((line) => line.startsWith('data:')))
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.map((line) => line.slice('data:'.length).trimStart()).join('\n'));
+}
+
 /** The longest unfinished event that is held, in bytes. */
 const MAX_TAIL = 1024 * 1024;
 
@@ -83,9 +92,8 @@ export class EventAligner {
     return whole;
   }
 
-  /** Takes out what is held, for whoever lets it out although no more of its event will come. */
+  /** Takes out what is held of an event of which no more will come. */
   tail(): Buffer {
-    if (this.#heldBytes > 0) this.#midEvent = true;
     return this.#release(Buffer.alloc(0));
   }
 

@@ -1,3 +1,4 @@
+import { dataOfEvents } from './event-stream.ts';
 import { isObject, parseJson } from './json-value.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
@@ -30,13 +31,7 @@ export function hasEvent(chunks: readonly Buffer[]): boolean {
  */
 export function causeOfFirstEvent(chunks: readonly Buffer[]): FailureCause {
   if (!chunks.some((chunk) => chunk.includes('"error"'))) return 'final';
-  const text = Buffer.concat(chunks).toString();
-  const event = text.split(/\r\n\r\n|\n\n|\r\r/).find((each) => /^data:/m.test(each)) ?? '';
-  const data = event
-    .split(/\r\n|\n|\r/)
-    .filter((line) => line.startsWith('data:'))
-    .map((line) => line.slice('data:'.length))
-    .join('\n');
+  const [data = ''] = dataOfEvents(Buffer.concat(chunks).toString());
   return causeOfError(parseJson(data));
 }
 

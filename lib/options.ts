@@ -32,7 +32,8 @@ export interface Timeouts {
   firstByte?: number | undefined;
   /**
    * Milliseconds of silence between two pieces of a body, in either direction. A comment in an
-   * event stream is no silence; time in which the client does not read does not count.
+   * event stream is no silence. A client that reads nothing for as long is let go, and its upstream
+   * call with it.
    * @defaultValue 300_000
    */
   idle?: number | undefined;

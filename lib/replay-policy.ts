@@ -23,27 +23,53 @@ export type FailureCause =
   /** An answer that would be the same a second time. */
   | 'final';
 
-interface ReplayRow {
-  readonly methods: readonly string[];
-  readonly route: RegExp;
-  readonly replay: ReplayClass;
-}
-
-/** First match counts. */
-const REPLAY_TABLE: readonly ReplayRow[] = [
-  { methods: ['GET', 'HEAD', 'OPTIONS'], route: /^/, replay: 'always' },
-  { methods: ['POST'], route: /^\/x402\/top-up$/, replay: 'never' },
-  { methods: ['POST'], route: /^\/crypto\/rpc(\/|$)/, replay: 'never' },
-  { methods: ['POST', 'PATCH', 'DELETE'], route: /^\/api_keys(\/|$)/, replay: 'never' },
-  { methods: ['POST'], route: /\/(quote|retrieve)$/, replay: 'always' },
-  {
-    methods: ['POST'],
-    route: /^\/(chat\/completions|responses|embeddings|augment\/.+)$/,
-    replay: 'always',
-  },
-  // Images, video, audio, voices, and whatever we do not know.
-  { methods: ['POST', 'PUT', 'PATCH', 'DELETE'], route: /^/, replay: 'refused-only' },
+/** By route; `*` stands for one or more segments. The first match counts. */
+export const REPLAY_TABLE: readonly (readonly [string, string, ReplayClass])[] = [
+  ['POST', '/x402/top-up', 'never'],
+  ['POST', '/crypto/rpc', 'never'],
+  ['POST', '/crypto/rpc/*', 'never'],
+  ['POST', '/api_keys', 'never'],
+  ['POST', '/api_keys/*', 'never'],
+  ['PATCH', '/api_keys', 'never'],
+  ['PATCH', '/api_keys/*', 'never'],
+  ['DELETE', '/api_keys', 'never'],
+  ['DELETE', '/api_keys/*', 'never'],
+  ['POST', '/chat/completions', 'always'],
+  ['POST', '/responses', 'always'],
+  ['POST', '/embeddings', 'always'],
+  ['POST', '/augment/*', 'always'],
+  ['POST', '*/quote', 'always'],
+  ['POST', '*/retrieve', 'always'],
+  ['POST', '/image/generate', 'refused-only'],
+  ['POST', '/images/generations', 'refused-only'],
+  ['POST', '/image/edit', 'refused-only'],
+  ['POST', '/image/multi-edit', 'refused-only'],
+  ['POST', '/image/upscale', 'refused-only'],
+  ['POST', '/image/background-remove', 'refused-only'],
+  ['POST', '/video/queue', 'refused-only'],
+  ['POST', '/video/transcriptions', 'refused-only'],
+  ['POST', '/audio/queue', 'refused-only'],
+  ['POST', '/audio/speech', 'refused-only'],
+  ['POST', '/audio/transcriptions', 'refused-only'],
+  ['POST', '/audio/voices', 'refused-only'],
+  ['GET', '*', 'always'],
+  ['HEAD', '*', 'always'],
+  ['OPTIONS', '*', 'always'],
 ];
+
+/** What is not in the table may be billed by the call. */
+const OTHERWISE: ReplayClass = 'refused-only';
+
+const ROUTES: ReadonlyMap<string, ReplayClass> = new Map(
+  REPLAY_TABLE.map(([method, route, replay]) => [`${method} ${route}`, replay]),
+);
+
+const PATTERNS = REPLAY_TABLE.filter(([, route]) => route.includes('*')).map(
+  ([method, route, replay]) => {
+    const pattern = new RegExp(`^${route.replace('*', route === '*' ? '.*' : '.+')}$`);
+    return { method, pattern, replay };
+  },
+);
 
 export function isReplayClass(value: unknown): value is ReplayClass {
   return value === 'always' || value === 'refused-only' || value === 'never';
@@ -51,8 +77,10 @@ export function isReplayClass(value: unknown): value is ReplayClass {
 
 export function replayClassOf(method: string, route: string): ReplayClass {
   const path = canonical(route);
-  const row = REPLAY_TABLE.find((each) => each.methods.includes(method) && each.route.test(path));
-  return row?.replay ?? 'refused-only';
+  const known = ROUTES.get(`${method} ${path}`);
+  if (known !== undefined) return known;
+  const matching = PATTERNS.find((row) => row.method === method && row.pattern.test(path));
+  return matching?.replay ?? OTHERWISE;
 }
 
 /**

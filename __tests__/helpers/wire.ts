@@ -109,6 +109,9 @@ export function event(number: number): string {
   return `data: {"n":${number}}\n\n`;
 }
 
+/** The event with which a stream of chat says that it is complete. */
+export const DONE = 'data: [DONE]\n\n';
+
 export const LAST_CHUNK = '0\r\n\r\n';
 
 /** A head that announces chunks. */

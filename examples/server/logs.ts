@@ -16,7 +16,7 @@ interface Line {
 /** The namespaces that say what an operator wants to know; `DEBUG` adds to them. */
 const SHOWN =
   'venice-proxy:server,venice-proxy:request-log,venice-proxy:forward,venice-proxy:rate-gate,' +
-  'venice-proxy:heartbeat,venice-proxy:answer-head,venice-proxy:relay-answer,venice-proxy:answer-error';
+  'venice-proxy:heartbeat,venice-proxy:answer-head,venice-proxy:relay,venice-proxy:answer-error';
 
 /** Where lines go, and whether colours are understood there. */
 export interface LogSink {

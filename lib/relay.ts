@@ -1,0 +1,130 @@
+import type { Response } from 'express';
+import { breakConnection } from './break-connection.ts';
+import { createLog } from './debug.ts';
+import type { BodySource } from './decode-answer.ts';
+import { endAnswer } from './end-answer.ts';
+import { ProxyError, describeError, errorEvent, seconds } from './errors.ts';
+import { EventAligner } from './event-stream.ts';
+import type { RequestContext } from './request-context.ts';
+import type { StreamEnd } from './stream-end.ts';
+import type { AnswerSink } from './upstream-answer.ts';
+
+const log = createLog('relay');
+
+/** Any body but events: byte for byte, under back-pressure. */
+export class Relay implements AnswerSink {
+  protected readonly context: RequestContext;
+  protected readonly res: Response;
+  readonly #source: BodySource;
+  readonly #idleMs: number;
+  #unread: NodeJS.Timeout | undefined;
+
+  /** @param idleMs - so long the client may leave unread what it was sent */
+  constructor(context: RequestContext, source: BodySource, idleMs: number) {
+    this.context = context;
+    this.res = context.res;
+    this.#source = source;
+    this.#idleMs = idleMs;
+    this.res.on('drain', () => {
+      clearTimeout(this.#unread);
+      source.resume();
+    });
+    this.res.once('close', () => clearTimeout(this.#unread));
+  }
+
+  data(chunk: Buffer): void {
+    this.write(chunk);
+  }
+
+  end(): void {
+    endAnswer(this.context.req, this.res);
+  }
+
+  broken(error: ProxyError): void {
+    this.noteBreak(error);
+    // An answer that was dead before it was relayed: its head and what came of it still go out.
+    if (!this.res.headersSent) this.res.flushHeaders();
+    // Node holds what was written in this tick until the next one, and `destroy` would drop it.
+    this.res.socket?.uncork();
+    breakConnection(this.res);
+  }
+
+  protected write(chunk: Buffer): void {
+    this.context.firstByteAt ??= performance.now();
+    if (this.res.write(chunk)) return;
+    this.#source.pause();
+    clearTimeout(this.#unread);
+    this.#unread = setTimeout(() => this.#giveUpClient(), this.#idleMs);
+  }
+
+  /** A connection without an end would hold its upstream call without an end. */
+  #giveUpClient(): void {
+    const { context } = this;
+    const { id, model } = context;
+    log('the client stopped reading', { id, model, after: seconds(this.#idleMs) });
+    this.res.destroy();
+  }
+
+  protected noteBreak(error: ProxyError): void {
+    const { context } = this;
+    context.outcome = 'broken';
+    context.code = error.code;
+    log('the answer broke', {
+      id: context.id,
+      model: context.model,
+      code: error.code,
+      cause: describeError(error),
+    });
+  }
+}
+
+/** Events leave whole, so that a stream that breaks can still end with an event that says so. */
+export class EventRelay extends Relay {
+  readonly #aligner = new EventAligner();
+  readonly #end: StreamEnd | undefined;
+
+  /** @param end - `undefined`: that the body ends is all that can be asked of it */
+  constructor(
+    context: RequestContext,
+    source: BodySource,
+    idleMs: number,
+    end: StreamEnd | undefined,
+  ) {
+    super(context, source, idleMs);
+    this.#end = end;
+  }
+
+  override data(chunk: Buffer): void {
+    const whole = this.#aligner.push(chunk);
+    if (whole === undefined) return;
+    this.#end?.look(whole, this.#aligner.midEvent);
+    this.write(whole);
+  }
+
+  override end(): void {
+    const tail = this.#aligner.tail();
+    if (this.#end?.isComplete(tail) === false) {
+      this.broken(endedEarly());
+      return;
+    }
+    if (tail.length > 0) this.write(tail);
+    super.end();
+  }
+
+  override broken(error: ProxyError): void {
+    if (this.#aligner.midEvent) {
+      super.broken(error);
+      return;
+    }
+    this.noteBreak(error);
+    this.context.firstByteAt ??= performance.now();
+    // Only when the event has gone out may the connection go, and it must: an orderly end would
+    // look like that of a whole answer.
+    this.res.write(errorEvent(error.code, error.message), () => breakConnection(this.res));
+  }
+}
+
+function endedEarly(): ProxyError {
+  const message = 'The upstream ended the stream before its answer was complete.';
+  return new ProxyError('upstream_disconnected', message);
+}

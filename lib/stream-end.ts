@@ -1,0 +1,100 @@
+import { dataOfEvents } from './event-stream.ts';
+import { hasEvent } from './first-event.ts';
+import { isObject, parseJson } from './json-value.ts';
+
+/** Whether whole events show that nothing is missing behind them. */
+type Sign = (events: Buffer) => boolean;
+
+const FINISH_REASON = Buffer.from('"finish_reason"');
+const DONE = Buffer.from('[DONE]');
+const FINAL_RESPONSES = ['completed', 'incomplete', 'failed'].map((how) =>
+  Buffer.from(`"response.${how}"`),
+);
+
+/** By route, what its streams end with (OpenAI's API reference, streaming). */
+const SIGNS: ReadonlyMap<string, Sign> = new Map([
+  ['/chat/completions', (events: Buffer) => hasFinishReason(events) || hasDone(events)],
+  ['/responses', hasFinalResponse],
+]);
+
+/** Whether it is known of a route's streams how they end. */
+export function hasStreamEnd(route: string): boolean {
+  return SIGNS.has(route);
+}
+
+/**
+ * Looks for the sign by which a stream of events tells that it is complete. The end of the body
+ * does not: where that is the end of the connection (RFC 9112 §6.3), it looks the same when the
+ * upstream was cut off, and behind a gateway that was cut off any body ends in good order.
+ */
+export class StreamEnd {
+  readonly #isSign: Sign;
+  #isShown = false;
+  #last: Buffer | undefined;
+  #goesOn = false;
+
+  private constructor(isSign: Sign) {
+    this.#isSign = isSign;
+  }
+
+  /** `undefined`: of the route's streams no sign is known. */
+  static of(route: string): StreamEnd | undefined {
+    const sign = SIGNS.get(route);
+    return sign && new StreamEnd(sign);
+  }
+
+  /** @param isPart - of an event that goes on in what comes next */
+  look(events: Buffer, isPart: boolean): void {
+    if (this.#isShown) return;
+    this.#isShown = this.#isSign(this.#goesOn ? this.#withBefore(events) : events);
+    if (this.#goesOn || isPart || hasEvent([events])) this.#last = events;
+    this.#goesOn = isPart;
+  }
+
+  /** @param tail - what came of an event whose blank line did not */
+  isComplete(tail: Buffer): boolean {
+    if (this.#isShown) return true;
+    if (this.#last?.includes('"error"') && dataOfEvents(this.#last.toString()).some(isError))
+      return true;
+    // Half an event may hold the sign, and still has lost what stood behind it.
+    const [data = ''] = dataOfEvents(tail.toString());
+    const isWhole = data === '[DONE]' || parseJson(data) !== undefined;
+    return isWhole && (this.#isSign(tail) || isError(data));
+  }
+
+  /** The sign may stand across the border. */
+  #withBefore(events: Buffer): Buffer {
+    const before = this.#last?.subarray(-64);
+    return before === undefined ? events : Buffer.concat([before, events]);
+  }
+}
+
+/** In a text of the model's the quotes are escaped, so that it cannot be taken for the member. */
+function hasFinishReason(events: Buffer): boolean {
+  for (let at = events.indexOf(FINISH_REASON); at !== -1; at = events.indexOf(FINISH_REASON, at)) {
+    at += FINISH_REASON.length;
+    while (isSpace(events[at]) || events[at] === 0x3a) at += 1;
+    // Neither `null` nor, as some write it, an empty string.
+    if (events[at] === 0x22 && events[at + 1] !== 0x22) return true;
+  }
+  return false;
+}
+
+function hasDone(events: Buffer): boolean {
+  return events.includes(DONE) && /^data: ?\[DONE\]\s*$/m.test(events.toString('latin1'));
+}
+
+function hasFinalResponse(events: Buffer): boolean {
+  return FINAL_RESPONSES.some((type) => events.includes(type));
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09;
+}
+
+/** The upstream tells by itself that there will be no more. */
+function isError(data: string): boolean {
+  const value = parseJson(data);
+  if (!isObject(value)) return false;
+  return value['type'] === 'error' || (Boolean(value['error']) && value['choices'] === undefined);
+}
