@@ -189,7 +189,13 @@ describe('who asks for base64 gets it', () => {
 
   test('without the marks of bytes that it has not', async () => {
     const scene = await startScene();
-    const marks = { etag: '"x"', 'content-md5': 'x', digest: 'x', 'content-digest': 'x' };
+    const marks = {
+      etag: '"x"',
+      'content-md5': 'x',
+      digest: 'x',
+      'content-digest': 'x',
+      'repr-digest': 'x',
+    };
     scene.venice.script({ kind: 'ok', headers: { ...marks, 'x-kept': 'x' } });
     const { headers } = await embed(scene, BASE64);
     expect(Object.keys(headers).filter((name) => name in marks)).toEqual([]);

@@ -327,12 +327,27 @@ describe.each(EXPRESSES)('what the app has set before, in %s,', (_name, express)
         Vary: 'Accept-Encoding',
       },
     });
-    expect((await chat(scene)).headers).toMatchObject({
+    const { headers } = await chat(scene);
+    expect(headers['access-control-expose-headers']).toBeUndefined();
+    expect(headers).toMatchObject({
       ...kept,
       'set-cookie': ['session=app; Path=/', '__cf_bm=1', '_cfuvid=2'],
       vary: 'Origin, Accept-Encoding',
     });
   });
+});
+
+test('the upstream does not say which pages may read an answer, also where the app says nothing', async () => {
+  const scene = await startScene();
+  const theirs = {
+    'Access-Control-Allow-Origin': '*',
+    'Access-Control-Allow-Credentials': 'true',
+  };
+  scene.venice.script({ kind: 'ok', headers: theirs }, { kind: 'ok', headers: theirs });
+  const replies = [await chat(scene), await send(`${scene.baseUrl}/models`, { method: 'OPTIONS' })];
+  for (const { headers } of replies) {
+    expect(Object.keys(headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
+  }
 });
 
 type Head = string | OutgoingHttpHeaders | OutgoingHttpHeader[] | undefined;

@@ -39,13 +39,16 @@ export function writeEarlyHead({ req, res }: RequestContext): void {
   res.flushHeaders();
 }
 
-/** How pages may use this server, which is the app's to say: CORS, and what helmet sets. */
+/** How pages may use this server, where the app says it: what helmet sets. */
 const POLICY =
-  /^(access-control-|content-security-policy|cross-origin-|origin-agent-cluster$|permissions-policy$|referrer-policy$|strict-transport-security$|x-(content-type-options|dns-prefetch-control|download-options|frame-options|permitted-cross-domain-policies|xss-protection)$)/;
+  /^(content-security-policy|cross-origin-|origin-agent-cluster$|permissions-policy$|referrer-policy$|strict-transport-security$|x-(content-type-options|dns-prefetch-control|download-options|frame-options|permitted-cross-domain-policies|xss-protection)$)/;
 
 /** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
 function relayHeader(res: Response, name: string, values: [string, ...string[]]): void {
   const lower = name.toLowerCase();
+  // Whose scripts may read it is for the app to say, by silence, too: with the upstream's `*` any
+  // page could use a key that the proxy adds.
+  if (lower.startsWith('access-control-')) return;
   const said = res.getHeader(name);
   if (said !== undefined && POLICY.test(lower)) return;
   if (said !== undefined && lower === 'vary') {
@@ -66,7 +69,14 @@ function setHeader(res: Response, name: string, value: string | string[]): void 
 }
 
 function describeConverted(res: Response, answer: UpstreamAnswer): void {
-  for (const name of ['content-encoding', 'etag', 'content-md5', 'digest', 'content-digest']) {
+  for (const name of [
+    'content-encoding',
+    'etag',
+    'content-md5',
+    'digest',
+    'content-digest',
+    'repr-digest',
+  ]) {
     res.removeHeader(name);
   }
   if (answer.replacedType !== undefined) setHeader(res, 'content-type', answer.replacedType);

@@ -1,4 +1,5 @@
 import type { Request, RequestHandler } from 'express';
+import { isPlain } from './decode-body.ts';
 import { ProxyError, bodyStalled } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
@@ -47,11 +48,10 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
 
 async function hold(context: RequestContext, config: Config): Promise<void> {
   const bytes = await collect(context, config);
-  const encoding = context.req.headers['content-encoding'] ?? 'identity';
   context.body = {
     kind: 'held',
     bytes,
-    isEncoded: encoding !== 'identity',
+    isEncoded: !isPlain(context.req.headers['content-encoding']),
     isRespelt: false,
   };
 }

@@ -1,6 +1,5 @@
-import { ServerResponse } from 'node:http';
 import cors from 'cors';
-import type { Request, RequestHandler, Response } from 'express';
+import type { Request, RequestHandler } from 'express';
 
 // `*` means every header as long as there are no credentials (Fetch standard §3.2.5); the names
 // are for browsers that take it for a name.
@@ -45,12 +44,10 @@ export function crossOrigin(origins: readonly string[]): RequestHandler {
 
   return function answerPreflight(req, res, next): void {
     if (origins.length === 0) {
-      res.setHeader = setHeaderButNotTheirs;
       next();
       return;
     }
     addHeaders(req, res, (error?: unknown) => {
-      res.setHeader = setHeaderButNotTheirs;
       if (error === undefined && isPreflight(req)) res.status(204).end();
       else next(error);
     });
@@ -59,18 +56,4 @@ export function crossOrigin(origins: readonly string[]): RequestHandler {
 
 function isPreflight(req: Request): boolean {
   return req.method === 'OPTIONS' && req.headers['access-control-request-method'] !== undefined;
-}
-
-/**
- * Whose scripts may read an answer is for this server to say: the upstream's own CORS headers, of
- * which a relayed answer is full, are kept out, also where ours are none. One function for all
- * answers, as a closure for each would be work for the garbage collector.
- */
-function setHeaderButNotTheirs(
-  this: Response,
-  name: string,
-  value: number | string | readonly string[],
-): Response {
-  if (!/^access-control-/i.test(name)) ServerResponse.prototype.setHeader.call(this, name, value);
-  return this;
 }
