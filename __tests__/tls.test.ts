@@ -67,6 +67,17 @@ describe('a target that speaks TLS', () => {
     expect(scene.recorder.delays).toHaveLength(1);
   });
 
+  test('gets the client certificate of the agent, and is not reached without one', async () => {
+    const strict = { ...TLS, ca: CERTIFICATE, requestCert: true, rejectUnauthorized: true };
+    const ours = new https.Agent({ keepAlive: true, ...TLS, ca: CERTIFICATE });
+    const known = await startScene({ agent: ours }, { tls: strict });
+    expect((await chat(known)).status).toBe(200);
+    const nameless = new https.Agent({ keepAlive: true, ca: CERTIFICATE });
+    const unknown = await startScene({ agent: nameless, retries: 0 }, { tls: strict });
+    expect((await chat(unknown)).status).toBe(502);
+    expect(unknown.venice.calls).toHaveLength(0);
+  });
+
   test('serves what is billed by the call, too', async () => {
     const scene = await startTlsScene();
     const reply = await send(`${scene.baseUrl}/images/generations`, { body: CHAT });
