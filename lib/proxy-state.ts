@@ -27,6 +27,8 @@ export interface VeniceProxy extends Router {
 
 /** A request that the proxy may have to end by itself. */
 export interface Interruptible {
+  /** Where it stands among those that are open. */
+  place: number;
   interrupt(error: ProxyError): void;
 }
 
@@ -35,7 +37,9 @@ export class ProxyState {
   draining = false;
   #lastHeard: LastHeard | undefined;
   #requests = 0;
-  readonly #open = new Set<Interruptible>();
+  // No `Set`: a table that it has outgrown points to its successor, so that in V8 one dead table
+  // with a long life keeps all that came after it from the quick garbage collector.
+  readonly #open: Interruptible[] = [];
   #onDrained: () => void = () => {};
 
   nextRequestId(): string {
@@ -44,16 +48,21 @@ export class ProxyState {
   }
 
   get inFlight(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   enter(request: Interruptible): void {
-    this.#open.add(request);
+    request.place = this.#open.push(request) - 1;
   }
 
   leave(request: Interruptible): void {
-    this.#open.delete(request);
-    if (this.#open.size === 0) this.#onDrained();
+    const { place } = request;
+    const last = this.#open.pop();
+    if (last !== undefined && last !== request) {
+      this.#open[place] = last;
+      last.place = place;
+    }
+    if (this.#open.length === 0) this.#onDrained();
   }
 
   hear(status: number): void {
@@ -67,10 +76,10 @@ export class ProxyState {
 
   drain(graceMs?: number): Promise<void> {
     this.draining = true;
-    if (this.#open.size === 0) return Promise.resolve();
+    if (this.#open.length === 0) return Promise.resolve();
     const breakOff = (): void => {
       const error = new ProxyError('draining', 'This server is shutting down.');
-      for (const request of this.#open) request.interrupt(error);
+      for (const request of [...this.#open]) request.interrupt(error);
     };
     const grace = graceMs === undefined ? undefined : setTimeout(breakOff, graceMs);
     const previous = this.#onDrained;

@@ -85,6 +85,8 @@ export class RequestContext implements RequestInfo, Interruptible {
   outcome: Outcome | undefined;
   code: string | undefined;
 
+  place = 0;
+
   /** The client has gone: nothing may be begun for it any more. */
   left = false;
   /** Why the proxy ends the request by itself: nothing may be begun for it, either. */

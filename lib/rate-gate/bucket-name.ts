@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 
 /** Whose window a request counts against. */
@@ -22,11 +22,11 @@ export function bucketName(
   // `llama-3.3-70b:enable_web_search=on`: the limit belongs to what stands in front of the colon.
   const id = model?.split(':', 1)[0] ?? '';
   return {
-    key: hash(`${target.origin} ${String(credentials)}`),
-    bucket: id.length > LONGEST_ID ? hash(id) : id,
+    key: digest(`${target.origin} ${String(credentials)}`),
+    bucket: id.length > LONGEST_ID ? digest(id) : id,
   };
 }
 
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
+function digest(text: string): string {
+  return hash('sha256', text, 'base64url').slice(0, 22);
 }

@@ -4,6 +4,8 @@ import type { BucketState, KeyState } from './policy.ts';
 
 /** Nobody has asked for it for so long: what it knew is not true any more. */
 const IDLE_MS = 600_000;
+/** Moving a key to the end at each use would cost more than the order is worth. */
+const SAME_USE_MS = 1_000;
 const SWEEP_EVERY_MS = 60_000;
 /** More keys, or models of one key, than anybody has: the one that rested longest is forgotten. */
 const MOST_KEYS = 20_000;
@@ -44,7 +46,7 @@ export class MemoryStore implements GateStore {
     if (entry === undefined) {
       entry = { state: newKeyState(), buckets: new Map(), usedAt: now };
       if (this.#keys.size >= MOST_KEYS) deleteFirst(this.#keys);
-    } else if (entry.usedAt === now) {
+    } else if (now - entry.usedAt < SAME_USE_MS && now >= entry.usedAt) {
       return entry;
     } else {
       this.#keys.delete(key);
