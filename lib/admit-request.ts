@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { RequestHandler } from 'express';
 import { ProxyError } from './errors.ts';
 import { VIA_NAME } from './headers.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
+import type { ProxyState } from './proxy-state.ts';
 
 /** So many proxies of this kind in a row are a loop, whatever their pseudonyms. */
 const MOST_HOPS = 10;
@@ -33,8 +33,11 @@ export function isLoop(via: string | undefined, pseudonym: string): boolean {
 }
 
 /** Refuses what cannot be forwarded as it is, and requests that come back round. */
-export function admitRequest(pseudonym: string): RequestHandler {
-  return step('admitRequest', ({ req, res }) => {
+export function admitRequest(state: ProxyState, pseudonym: string): Step {
+  return function admit({ req, res }) {
+    if (state.draining) {
+      throw new ProxyError('draining', 'This server is shutting down and takes no new requests.');
+    }
     if (!METHODS.has(req.method)) {
       res.setHeader('Allow', [...METHODS].join(', '));
       throw new ProxyError('method_not_allowed', `${req.method} is not served here.`);
@@ -53,5 +56,5 @@ export function admitRequest(pseudonym: string): RequestHandler {
         'This request has come back to the proxy that sent it: the target leads to the proxy itself.',
       );
     }
-  });
+  };
 }

@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, Response } from 'express';
+import type { Response } from 'express';
 import { createLog } from './debug.ts';
 import { endAnswer, isStillSending } from './end-answer.ts';
 import { hintForOwn } from './error-hints.ts';
@@ -13,19 +13,13 @@ import {
 } from './errors.ts';
 import { noteAttempts, noteComment } from './answer-head.ts';
 import type { ProxyErrorCode } from './errors.ts';
-import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 
 const log = createLog('answer-error');
 
-/** Last in the list: what a step threw becomes an answer in OpenAI's shape. */
-// Express knows error middlewares by their four parameters.
-export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
-  const context = contextOf(res);
-  if (context === undefined) {
-    next(error);
-    return;
-  }
+/** What a step threw becomes an answer in OpenAI's shape. */
+export function answerError(context: RequestContext, error: unknown): void {
+  const { res } = context;
   if (context.left) return;
   const shown = context.interruption ?? asProxyError(error);
   log('answered with an error', {
@@ -46,7 +40,7 @@ export const answerError: ErrorRequestHandler = (error: unknown, _req, res, next
   context.hint = hintForOwn(shown.code, context);
   if (isHeadOut) sendEvent(context, res, shown);
   else send(context, res, shown);
-};
+}
 
 function asProxyError(error: unknown): ProxyError {
   return error instanceof ProxyError

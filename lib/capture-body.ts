@@ -1,16 +1,16 @@
-import type { Request, RequestHandler } from 'express';
+import type { Request } from 'express';
 import { isPlain } from './decode-body.ts';
 import { ProxyError, bodyStalled } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
 import type { CapturedBody, RequestContext } from './request-context.ts';
 
 const PASSTHROUGH: CapturedBody = { kind: 'passthrough' };
 
 /** Holds JSON up to `bodyLimit`; leaves every other body in its stream. */
-export function captureBody(config: Config): RequestHandler {
-  return step('captureBody', (context) => {
+export function captureBody(config: Config): Step {
+  return function captureBodyOf(context) {
     const { req } = context;
     if (!hasBody(req.headers)) return undefined;
     // Some of it gone is as bad as all of it: the rest would pass for the whole.
@@ -23,7 +23,7 @@ export function captureBody(config: Config): RequestHandler {
     }
     context.body = PASSTHROUGH;
     return undefined;
-  });
+  };
 }
 
 /** A body parser of the app was here first (`express.json()`, say): what it made is what we have. */

@@ -1,12 +1,11 @@
-import type { RequestHandler } from 'express';
 import { joinPath, pathBehindMount } from './client-path.ts';
 import { ProxyError } from './errors.ts';
 import type { Config } from './options.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
 
 /** Decides where a request goes, or refuses it. */
-export function confinePath(config: Config): RequestHandler {
-  return step('confinePath', (context) => {
+export function confinePath(config: Config): Step {
+  return function confinePathOf(context) {
     const confined = joinPath(pathBehindMount(context.req), config.basePath);
     if (confined === undefined) {
       throw new ProxyError(
@@ -17,5 +16,5 @@ export function confinePath(config: Config): RequestHandler {
     }
     context.upstreamPath = confined.upstreamPath;
     context.route = confined.route;
-  });
+  };
 }

@@ -1,6 +1,5 @@
 import { Router } from 'express';
 import { admitRequest, createPseudonym } from './admit-request.ts';
-import { answerError } from './answer-error.ts';
 import { captureBody } from './capture-body.ts';
 import { confinePath } from './confine-path.ts';
 import { explainErrors } from './explain-errors.ts';
@@ -9,11 +8,11 @@ import { shareHealing } from './healing.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
+import { pipeline } from './pipeline.ts';
 import { ProxyState } from './proxy-state.ts';
 import type { VeniceProxy } from './proxy-state.ts';
 import { RateGate } from './rate-gate/rate-gate.ts';
 import { relayAnswer } from './relay-answer.ts';
-import { openContext } from './request-context.ts';
 import { rewriteBody } from './rewrite-body.ts';
 import { createUpstream } from './upstream.ts';
 
@@ -42,17 +41,17 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const router = Router();
 
   router.use(
-    openContext(config, state),
-    admitRequest(pseudonym),
-    confinePath(config),
-    captureBody(config),
-    rewriteBody(config),
-    startHeartbeat(config),
-    forward(config, state, createUpstream(config), gate, healing, pseudonym),
-    explainErrors(config),
-    relayAnswer(config),
+    pipeline(config, state, [
+      admitRequest(state, pseudonym),
+      confinePath(config),
+      captureBody(config),
+      rewriteBody(config),
+      startHeartbeat(config),
+      forward(config, state, createUpstream(config), gate, healing, pseudonym),
+      explainErrors(config),
+      relayAnswer(config),
+    ]),
   );
-  router.use(answerError);
 
   return withState(router, config.target.href, state);
 }

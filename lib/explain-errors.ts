@@ -1,11 +1,10 @@
-import type { RequestHandler } from 'express';
 import { decodeBeginning } from './decode-body.ts';
 import { hintFor } from './error-hints.ts';
 import type { HintedAnswer } from './error-hints.ts';
 import { single } from './headers.ts';
 import { normalizeError } from './normalize-error.ts';
 import type { Config } from './options.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
 import type { RequestContext } from './request-context.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 import { readUpstreamError } from './upstream-error.ts';
@@ -14,8 +13,8 @@ import { readUpstreamError } from './upstream-error.ts';
 const LONGEST_ERROR = 64 * 1024;
 
 /** Adds to an error of the upstream what helps, and puts it into OpenAI's shape where wanted. */
-export function explainErrors(config: Config): RequestHandler {
-  return step('explainErrors', (context) => {
+export function explainErrors(config: Config): Step {
+  return function explainErrorsOf(context) {
     const { answer } = context;
     if (answer === undefined || answer.status < 400 || context.left) return;
     const text = decodeBeginning(
@@ -24,7 +23,7 @@ export function explainErrors(config: Config): RequestHandler {
     );
     context.hint = hintFor(hintedAnswer(context, answer, text));
     if (config.normalizeErrors && context.method !== 'HEAD') normalize(answer, text);
-  });
+  };
 }
 
 function hintedAnswer(

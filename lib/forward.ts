@@ -1,5 +1,4 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { RequestHandler } from 'express';
 import pRetry from 'p-retry';
 import { Attempt, AttemptFailure } from './attempt.ts';
 import { delayAfter } from './backoff.ts';
@@ -15,6 +14,7 @@ import { Healing } from './healing.ts';
 import type { SharedHealing } from './healing.ts';
 import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
+import type { Step } from './pipeline.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { bucketName } from './rate-gate/bucket-name.ts';
 import type { BucketName } from './rate-gate/bucket-name.ts';
@@ -23,7 +23,6 @@ import type { RateGate } from './rate-gate/rate-gate.ts';
 import { readAnswer, readRefusal } from './rate-gate/read-answer.ts';
 import { isReplayClass, reasonAgainstReplay, replayClassOf } from './replay-policy.ts';
 import type { ReplayClass } from './replay-policy.ts';
-import { step } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 import type { Upstream } from './upstream.ts';
@@ -48,8 +47,8 @@ export function forward(
   gate: RateGate | undefined,
   shared: SharedHealing | undefined,
   pseudonym: string,
-): RequestHandler {
-  return step('forward', async (context) => {
+): Step {
+  return async function forwardRequest(context) {
     context.replayClass = replayClassFor(context, config);
     context.leavesAt = context.startedAt + clientPatienceMs(context.req.headers);
     const headers = upstreamHeaders(context, pseudonym, config);
@@ -57,7 +56,7 @@ export function forward(
     if (context.left) return;
     const healing = Healing.of(context, headers, config, shared);
     await new Forwarding(context, headers, config, state, upstream, gate, healing).run();
-  });
+  };
 }
 
 /** As the app says, or the table. */

@@ -1,9 +1,8 @@
-import type { RequestHandler } from 'express';
 import { writeEarlyHead } from './answer-head.ts';
 import { createLog } from './debug.ts';
 import { describeError } from './errors.ts';
 import type { Config } from './options.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
 import type { KeepAlive, RequestContext } from './request-context.ts';
 
 const log = createLog('heartbeat');
@@ -15,12 +14,12 @@ const COMMENT = ': venice-proxy is waiting for the upstream\n\n';
 const NEVER_EVENTS = /^\/(audio|embeddings|images?|video)(\/|$)/i;
 
 /** From here on a client that waits for a stream hears something every `heartbeat`. */
-export function startHeartbeat({ heartbeatMs }: Config): RequestHandler {
-  return step('startHeartbeat', (context) => {
+export function startHeartbeat({ heartbeatMs }: Config): Step {
+  return function startHeartbeatOf(context) {
     if (heartbeatMs === 0 || !context.stream || context.left) return;
     if (context.method !== 'POST' || NEVER_EVENTS.test(context.route)) return;
     context.heartbeat = new Heartbeat(context, heartbeatMs);
-  });
+  };
 }
 
 /** Gives a client the head of a stream before there is an answer, then a comment at each beat. */

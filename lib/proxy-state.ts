@@ -79,7 +79,7 @@ export class ProxyState {
     if (this.#open.length === 0) return Promise.resolve();
     const breakOff = (): void => {
       const error = new ProxyError('draining', 'This server is shutting down.');
-      for (const request of [...this.#open]) request.interrupt(error);
+      for (const request of this.#open.slice()) request.interrupt(error);
     };
     const grace = graceMs === undefined ? undefined : setTimeout(breakOff, graceMs);
     const previous = this.#onDrained;

@@ -1,20 +1,18 @@
-import type { RequestHandler } from 'express';
 import { writeHead } from './answer-head.ts';
 import type { Config } from './options.ts';
+import type { Step } from './pipeline.ts';
 import { EventRelay, Relay } from './relay.ts';
 import { relayAsEvents } from './relay-as-events.ts';
-import { contextOf } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
 import { StreamEnd } from './stream-end.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 
 /** Gives the client the answer: its head with our notes, its body as it comes, its true end. */
-export function relayAnswer({ idleMs }: Config): RequestHandler {
-  return function relayAnswerToClient(_req, res, next): void {
-    const context = contextOf(res);
-    const answer = context?.answer;
+export function relayAnswer({ idleMs }: Config): Step {
+  return function relayAnswerOf(context) {
+    const { answer } = context;
     // Without an answer the client has left, and nobody waits for anything.
-    if (context === undefined || context.left || answer === undefined) return;
+    if (context.left || answer === undefined) return;
     const isHeadOut = context.endHeartbeat();
     try {
       if (!isHeadOut) {
@@ -26,7 +24,7 @@ export function relayAnswer({ idleMs }: Config): RequestHandler {
       relayAsEvents(context, answer, (source) => new EventRelay(context, source, idleMs, end));
     } catch (error) {
       answer.discard();
-      next(error);
+      throw error;
     }
   };
 }

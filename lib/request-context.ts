@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Request, Response } from 'express';
 import { pathBehindMount, shownPath } from './client-path.ts';
-import { ProxyError } from './errors.ts';
+import type { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
@@ -174,12 +174,6 @@ export class RequestContext implements RequestInfo, Interruptible {
   }
 }
 
-const CONTEXT = Symbol('venice-proxy request');
-
-interface ContextCarrier {
-  [CONTEXT]?: RequestContext;
-}
-
 const waiting = new WeakMap<Socket, Set<() => void>>();
 
 /** One listener for all requests of a connection: a client may send hundreds at once. */
@@ -194,55 +188,25 @@ function waitFor(socket: Socket, onClose: () => void): void {
   listeners.add(onClose);
 }
 
-/** First in the list: gives the request its context and hears of the client's departure. */
-export function openContext(config: Config, state: ProxyState): RequestHandler {
-  return function openRequestContext(req, res, next): void {
-    const context = new RequestContext(state.nextRequestId(), req, res);
-    (res as Response & ContextCarrier)[CONTEXT] = context;
-    state.enter(context);
-    const { socket } = req;
-    const close = (): void => {
-      waiting.get(socket)?.delete(close);
-      res.off('close', close);
-      state.leave(context);
-      context.close(config);
-    };
-    res.once('close', close);
-    // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
-    // does not hear of its end.
-    if (res.socket === null) waitFor(socket, close);
-    if (state.draining) {
-      next(new ProxyError('draining', 'This server is shutting down and takes no new requests.'));
-    } else {
-      next();
-    }
+/** Gives the request its context, which hears of the client's departure. */
+export function openContext(
+  req: Request,
+  res: Response,
+  config: Config,
+  state: ProxyState,
+): RequestContext {
+  const context = new RequestContext(state.nextRequestId(), req, res);
+  state.enter(context);
+  const { socket } = req;
+  const close = (): void => {
+    waiting.get(socket)?.delete(close);
+    res.off('close', close);
+    state.leave(context);
+    context.close(config);
   };
-}
-
-export function contextOf(res: Response): RequestContext | undefined {
-  return (res as Response & ContextCarrier)[CONTEXT];
-}
-
-/** Makes an Express middleware of a step; what it throws goes to `answerError`, on Express 4, too. */
-export function step(
-  name: string,
-  run: (context: RequestContext) => void | Promise<void>,
-): RequestHandler {
-  const middleware = (_req: Request, res: Response, next: NextFunction): void => {
-    const context = contextOf(res);
-    if (context === undefined) {
-      next(new Error(`${name} runs behind openContext only`));
-      return;
-    }
-    let running: ReturnType<typeof run>;
-    try {
-      running = run(context);
-    } catch (error) {
-      next(error);
-      return;
-    }
-    if (running === undefined) next();
-    else running.then(() => next(), next);
-  };
-  return Object.defineProperty(middleware, 'name', { value: name });
+  res.once('close', close);
+  // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
+  // does not hear of its end.
+  if (res.socket === null) waitFor(socket, close);
+  return context;
 }

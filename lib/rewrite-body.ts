@@ -1,14 +1,13 @@
-import type { RequestHandler } from 'express';
 import { callHook } from './hooks.ts';
 import { learnableMembers } from './learnable-members.ts';
 import type { Config } from './options.ts';
-import { step } from './request-context.ts';
+import type { Step } from './pipeline.ts';
 import { rewriteJson } from './rewrite-json.ts';
 
 /** Takes out what Venice refuses and reads what the log and the attempts need to know. */
-export function rewriteBody(config: Config): RequestHandler {
+export function rewriteBody(config: Config): Step {
   const learnable = config.learnParams ? learnableMembers(config) : undefined;
-  return step('rewriteBody', (context) => {
+  return function rewriteBodyOf(context) {
     const { body } = context;
     if (body.kind !== 'held' || body.isEncoded) return;
     const rewritten = rewriteJson(context.route, body.bytes, config.dropParams, learnable);
@@ -22,5 +21,5 @@ export function rewriteBody(config: Config): RequestHandler {
     if (rewritten.dropped.length > 0) {
       callHook(config.on.drop, { request: context.info(), params: context.dropped });
     }
-  });
+  };
 }

@@ -7,8 +7,11 @@ import type {
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createProxyMiddleware } from 'http-proxy-middleware';
-import type { RequestHandler } from 'http-proxy-middleware';
+import type { Options } from 'http-proxy-middleware';
 import type { Config } from './options.ts';
+
+type ProxyServer = Parameters<NonNullable<Options['plugins']>[number]>[0];
+type ProxyServerOptions = Parameters<ProxyServer['web']>[2];
 
 /** What an attempt hears of its upstream call. */
 export interface CallEvents {
@@ -92,22 +95,22 @@ export interface Upstream {
 }
 
 export function createUpstream(config: Config): Upstream {
-  const kept = carrier(config, config.agent ?? createAgent(config));
+  const kept = createCarrier(config, config.agent ?? createAgent(config));
   // On a kept connection a request can cross the upstream's goodbye, and then nobody knows whether
   // it was read. Where that matters, a handshake is cheaper.
-  const fresh = config.agent === undefined ? carrier(config, createForgetfulAgent(config)) : kept;
+  const fresh =
+    config.agent === undefined ? createCarrier(config, createForgetfulAgent(config)) : kept;
 
   return {
     call(request, answer, isFresh) {
-      const carry = isFresh ? fresh : kept;
-      const next = (error?: unknown): void => {
-        request.events.onError(error instanceof Error ? error : new Error('the call was not made'));
-      };
+      const { server, options } = isFresh ? fresh : kept;
       // The stand-ins are neither an IncomingMessage nor a ServerResponse, on purpose. That they are
       // enough of one is what the contract test is for: types cannot tell.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const [req, res] = [request, answer] as unknown as [IncomingMessage, ServerResponse];
-      carry(req, res, next).catch(next);
+      server.web(req, res, options).catch((error: unknown) => {
+        request.events.onError(error instanceof Error ? error : new Error('the call was not made'));
+      });
     },
   };
 }
@@ -133,23 +136,45 @@ function createForgetfulAgent(config: Config): HttpAgent {
   return agent;
 }
 
-function carrier(config: Config, agent: HttpAgent): RequestHandler {
-  return createProxyMiddleware({
-    target: config.target.origin,
+interface Carrier {
+  readonly server: ProxyServer;
+  readonly options: ProxyServerOptions;
+}
+
+/**
+ * The proxy server of http-proxy-middleware, without the middleware in front of it: that would
+ * parse the target and the path anew for each call, and match the path against a filter.
+ */
+function createCarrier(config: Config, agent: HttpAgent): Carrier {
+  let server: ProxyServer | undefined;
+  const options = {
+    target: targetOf(config.target),
     changeOrigin: true,
     selfHandleResponse: true,
+    agent,
+  };
+  createProxyMiddleware({
+    ...options,
     // The default ones write to the real answer.
     ejectPlugins: true,
-    agent,
     plugins: [
-      (server) => {
-        server.on('proxyReq', (call, request) => eventsOf(request).onRequest(call));
-        server.on('proxyRes', (response, request) => eventsOf(request).onResponse(response));
-        server.on('error', (error, request) => {
+      (theirs) => {
+        server = theirs;
+        theirs.on('proxyReq', (call, request) => eventsOf(request).onRequest(call));
+        theirs.on('proxyRes', (response, request) => eventsOf(request).onResponse(response));
+        theirs.on('error', (error, request) => {
           if (request !== undefined) eventsOf(request).onError(error);
         });
-        server.on('econnreset', (error, request) => eventsOf(request).onError(error));
+        theirs.on('econnreset', (error, request) => eventsOf(request).onError(error));
       },
     ],
   });
+  if (server === undefined) throw new TypeError('http-proxy-middleware has no proxy server');
+  return { server, options };
+}
+
+/** Plain values: those of a `URL` are computed each time that somebody looks. */
+function targetOf({ protocol, host, hostname, port }: URL) {
+  // `http.request` wants an IPv6 address without its brackets (RFC 3986 §3.2.2).
+  return { protocol, host, hostname: hostname.replace(/^\[|\]$/g, ''), port };
 }
