@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { findMembers } from '../lib/json-members.ts';
 import { LearnedParams, placeOf } from '../lib/learned-params.ts';
-import { rewriteJson } from '../lib/rewrite-json.ts';
+import { createRewriter } from '../lib/rewrite-json.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -18,7 +18,7 @@ function startLearning() {
 function refusableOf(text: string): object | undefined {
   const dropped = new Set(['logprobs']);
   const learnable = new Set(['user', 'logprobs']);
-  const { refusable } = rewriteJson('/chat/completions', Buffer.from(text), dropped, learnable);
+  const { refusable } = createRewriter(dropped, learnable)('/chat/completions', Buffer.from(text));
   return refusable && Object.fromEntries(refusable);
 }
 

@@ -16,10 +16,7 @@ export function writeHead(context: RequestContext, answer: UpstreamAnswer): void
   if (/^[\t\x20-\x7e\x80-\xff]*$/.test(answer.statusMessage)) {
     res.statusMessage = answer.statusMessage;
   }
-  // Header by header: middlewares of the app that hook `writeHead` do not all understand a list.
-  for (const [name, values] of endToEndHeaders(answer.rawHeaders)) {
-    relayHeader(res, name, values);
-  }
+  relayHeaders(res, endToEndHeaders(answer.rawHeaders, answer.headers.connection));
   if (answer.isReplaced) describeConverted(res, answer);
   if (answer.isEventStream) describeEvents(res);
   if (isStillSending(req)) setHeader(res, 'connection', 'close');
@@ -43,26 +40,50 @@ export function writeEarlyHead({ req, res }: RequestContext): void {
 const POLICY =
   /^(content-security-policy|cross-origin-|origin-agent-cluster$|permissions-policy$|referrer-policy$|strict-transport-security$|x-(content-type-options|dns-prefetch-control|download-options|frame-options|permitted-cross-domain-policies|xss-protection)$)/;
 
-/** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
-function relayHeader(res: Response, name: string, values: [string, ...string[]]): void {
-  const lower = name.toLowerCase();
-  // Whose scripts may read it is for the app to say, by silence, too: with the upstream's `*` any
-  // page could use a key that the proxy adds.
-  if (lower.startsWith('access-control-')) return;
-  const said = res.getHeader(name);
-  if (said !== undefined && POLICY.test(lower)) return;
-  if (said !== undefined && lower === 'vary') {
-    setHeader(res, name, `${String(said)}, ${values.join(', ')}`);
-  } else if (said !== undefined && lower === 'set-cookie') {
-    setHeader(res, name, [...[said].flat().map(String), ...values]);
-  } else {
-    setHeader(res, name, values.length === 1 ? values[0] : values);
+/** Header by header: middlewares of the app that hook `writeHead` do not all understand a list. */
+function relayHeaders(res: Response, headers: readonly string[]): void {
+  const relayed: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    const lower = name.toLowerCase();
+    // Whose scripts may read it is for the app to say, by silence, too: with the upstream's `*` any
+    // page could use a key that the proxy adds. And of what this proxy did nobody else knows.
+    if (lower.startsWith('access-control-') || lower.startsWith('x-venice-proxy-')) continue;
+    const said = res.getHeader(lower);
+    if (said === undefined) setHeader(res, name, value);
+    else if (relayed.includes(lower)) addHeader(res, name, value);
+    else relayBeside(res, name, lower, value, said);
+    relayed.push(lower);
   }
+}
+
+/** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
+function relayBeside(
+  res: Response,
+  name: string,
+  lower: string,
+  value: string,
+  said: number | string | string[],
+): void {
+  if (POLICY.test(lower)) return;
+  if (lower === 'vary') setHeader(res, name, `${String(said)}, ${value}`);
+  else if (lower === 'set-cookie') setHeader(res, name, [...[said].flat().map(String), value]);
+  else setHeader(res, name, value);
 }
 
 function setHeader(res: Response, name: string, value: string | string[]): void {
   try {
     res.setHeader(name, value);
+  } catch (error) {
+    log('a header of the answer was left out', { name, cause: describeError(error) });
+  }
+}
+
+/** Beside the values that the name has already, under its first spelling. */
+function addHeader(res: Response, name: string, value: string): void {
+  try {
+    res.appendHeader(name, value);
   } catch (error) {
     log('a header of the answer was left out', { name, cause: describeError(error) });
   }
@@ -113,11 +134,10 @@ export function noteAttempts(context: RequestContext): void {
   const { res } = context;
   setHeader(res, ANSWER_HEADERS.attempts, String(context.attempts));
   setHeader(res, ANSWER_HEADERS.wait, String(context.waitedMs));
-  // Of these headers an upstream has nothing to say.
-  if (context.dropped.length === 0) res.removeHeader(ANSWER_HEADERS.dropped);
-  else setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
-  if (context.hint === undefined) res.removeHeader(ANSWER_HEADERS.hint);
-  else setHeader(res, ANSWER_HEADERS.hint, context.hint);
+  if (context.dropped.length > 0) {
+    setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
+  }
+  if (context.hint !== undefined) setHeader(res, ANSWER_HEADERS.hint, context.hint);
 }
 
 /** The same behind a head that is out already, as a comment of the stream. */

@@ -20,6 +20,9 @@ const OLLAMA_ROUTES: ReadonlySet<string> = new Set(
   ),
 );
 
+/** Nothing in it could be read in two ways. */
+const PLAIN_PATH = /^(?:\/[\w-]+)+$/;
+
 /**
  * What the client wrote behind the mount path, byte for byte. Express 4 swallows one of two
  * slashes there and both versions put a slash before a lone `?query`, so `req.url` alone does not
@@ -36,8 +39,10 @@ export function pathBehindMount({ originalUrl, baseUrl, url }: ExpressUrls): str
 
 /** The path as logs and hooks may show it: no query, and no password of an absolute form. */
 export function shownPath(written: string): string {
-  const [path = ''] = written.split('?', 1);
-  return path === '' ? '/' : path.replace(/\/\/[^/]*@/, '//***@');
+  const queryAt = written.indexOf('?');
+  const path = queryAt === -1 ? written : written.slice(0, queryAt);
+  if (path === '') return '/';
+  return path.includes('@') ? path.replace(/\/\/[^/]*@/, '//***@') : path;
 }
 
 /**
@@ -46,6 +51,10 @@ export function shownPath(written: string): string {
  * path. Nothing is normalised: a path is forwarded as it is or not at all.
  */
 export function joinPath(written: string, basePath: string): ConfinedPath | undefined {
+  // Nearly all are of this kind, and one look tells.
+  if (PLAIN_PATH.test(written) && !OLLAMA_ROUTES.has(written)) {
+    return { upstreamPath: basePath + written, route: written };
+  }
   // Some parsers let a tab or a DEL pass; none of them can be sent (RFC 9112 §3.2).
   // oxlint-disable-next-line no-control-regex
   if (/[\0-\x20\x7f]/.test(written)) return undefined;

@@ -149,7 +149,8 @@ class Forwarding {
     this.#last = undefined;
     this.#delay = undefined;
     context.attempts += 1;
-    callHook(this.#config.on.attempt, { request: context.info(), attempt: context.attempts });
+    const { attempt: hook } = this.#config.on;
+    if (hook !== undefined) callHook(hook, { request: context.info(), attempt: context.attempts });
     try {
       const answer = await this.#callTwice(grant);
       if (answer.status !== 400) return answer;

@@ -54,6 +54,8 @@ const KEPT_FROM_UPSTREAM: ReadonlySet<string> = new Set([
   'x-real-ip',
 ]);
 
+const NOT_FORWARDED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...KEPT_FROM_UPSTREAM]);
+
 /** RFC 9112 §6.3: a request has a body when a header field says so. */
 export function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -80,8 +82,7 @@ export function forwardedHeaders(
   const named = connectionNames(headers.connection);
   const forwarded: OutgoingHttpHeaders = {};
   for (const name in headers) {
-    if (HOP_BY_HOP.has(name) || KEPT_FROM_UPSTREAM.has(name) || named.has(name)) continue;
-    if (name.startsWith('x-forwarded-')) continue;
+    if (NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue;
     forwarded[name] = headers[name];
   }
   const hop = `${httpVersion} ${viaPseudonym}`;
@@ -90,33 +91,23 @@ export function forwardedHeaders(
 }
 
 /**
- * The end-to-end headers of an answer as names (spelt as the upstream spelt them) and values, in
- * their order, several values of one name together.
+ * The end-to-end headers of an answer: name (spelt as the upstream spelt it), value, name, value, in
+ * their order.
+ *
+ * @param connection - what its `Connection` says
  */
-export function endToEndHeaders(rawHeaders: readonly string[]): Map<string, [string, ...string[]]> {
-  const values = new Map<string, [string, ...string[]]>();
-  const spelling = new Map<string, string>();
-  let connection: string | undefined;
+export function endToEndHeaders(
+  rawHeaders: readonly string[],
+  connection: string | undefined,
+): readonly string[] {
+  const named = connectionNames(connection);
+  const kept: string[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
-    const value = rawHeaders[i + 1] ?? '';
     const lower = name.toLowerCase();
-    if (lower === 'connection')
-      connection = connection === undefined ? value : `${connection},${value}`;
-    if (HOP_BY_HOP.has(lower)) continue;
-    const spelt = spelling.get(lower);
-    if (spelt === undefined) {
-      spelling.set(lower, name);
-      values.set(name, [value]);
-    } else {
-      values.get(spelt)?.push(value);
-    }
+    if (!HOP_BY_HOP.has(lower) && !named.has(lower)) kept.push(name, rawHeaders[i + 1] ?? '');
   }
-  for (const lower of connectionNames(connection)) {
-    const spelt = spelling.get(lower);
-    if (spelt !== undefined) values.delete(spelt);
-  }
-  return values;
+  return kept;
 }
 
 /** A list for a header: what is no visible ASCII, and the comma, percent-encoded. */

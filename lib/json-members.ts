@@ -60,7 +60,7 @@ export function findMembers(
     const next = byteAt(json, at);
     if (next !== COMMA && next !== BRACE_CLOSE) return undefined;
     const commaAfter = next === COMMA ? at : undefined;
-    const name = decodeName(json.toString('utf8', start, nameEnd));
+    const name = decodeString(json.toString('utf8', start, nameEnd));
     const isWantedNull = nulls < MOST_NULLS && byteAt(json, valueStart) === SMALL_N;
     if (isWantedNull) nulls += 1;
     if (isWantedNull || wanted.has(name)) {
@@ -142,6 +142,9 @@ export function scalarValue(
 ): string | number | boolean | null | undefined {
   const first = json[member.valueStart];
   if (first === BRACE_OPEN || first === BRACKET_OPEN) return undefined;
+  if (first === QUOTE) {
+    return decodeString(json.toString('utf8', member.valueStart, member.end));
+  }
   const value: string | number | boolean | null = JSON.parse(
     json.toString('utf8', member.valueStart, member.end),
   );
@@ -361,8 +364,9 @@ function endsAt(json: Buffer, at: number): boolean {
   return afterSpace(json, at) === json.length;
 }
 
-function decodeName(text: string): string {
+/** A string's value, from its quotes on. */
+function decodeString(text: string): string {
   if (!text.includes('\\')) return text.slice(1, -1);
-  const name: string = JSON.parse(text);
-  return name;
+  const value: string = JSON.parse(text);
+  return value;
 }

@@ -35,7 +35,8 @@ export interface Interruptible {
 /** What the requests of one router share. */
 export class ProxyState {
   draining = false;
-  #lastHeard: LastHeard | undefined;
+  #heardAt = 0;
+  #heardStatus = 0;
   #requests = 0;
   // No `Set`: a table that it has outgrown points to its successor, so that in V8 one dead table
   // with a long life keeps all that came after it from the quick garbage collector.
@@ -66,12 +67,13 @@ export class ProxyState {
   }
 
   hear(status: number): void {
-    this.#lastHeard = { at: new Date(), status };
+    this.#heardAt = Date.now();
+    this.#heardStatus = status;
   }
 
-  /** A copy: a `Date` can be changed by whoever holds it. */
   get lastHeard(): LastHeard | undefined {
-    return this.#lastHeard && { ...this.#lastHeard, at: new Date(this.#lastHeard.at) };
+    if (this.#heardStatus === 0) return undefined;
+    return { at: new Date(this.#heardAt), status: this.#heardStatus };
   }
 
   drain(graceMs?: number): Promise<void> {

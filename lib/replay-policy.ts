@@ -76,6 +76,8 @@ export function isReplayClass(value: unknown): value is ReplayClass {
 }
 
 export function replayClassOf(method: string, route: string): ReplayClass {
+  const spelt = ROUTES.get(`${method} ${route}`);
+  if (spelt !== undefined) return spelt;
   const path = canonical(route);
   const known = ROUTES.get(`${method} ${path}`);
   if (known !== undefined) return known;

@@ -8,7 +8,7 @@ import type { Refusals } from './learned-params.ts';
 import type { Config } from './options.ts';
 import type { Interruptible, ProxyState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
-import { logRequest } from './request-log.ts';
+import { isRequestLogOn, logRequest } from './request-log.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 
 /** Whatever a request is busy with and must drop at once when its client leaves. */
@@ -147,6 +147,7 @@ export class RequestContext implements RequestInfo, Interruptible {
     this.left = true;
     this.heartbeat?.stop();
     this.busyWith?.cancel();
+    if (config.on.answer === undefined && !isRequestLogOn()) return;
     const event = this.#answerEvent();
     logRequest(event, this.hint);
     callHook(config.on.answer, event);

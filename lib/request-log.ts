@@ -3,6 +3,11 @@ import type { AnswerEvent } from './hooks.ts';
 
 const log = createLog('request-log');
 
+/** For whom nobody listens, no event need be made. */
+export function isRequestLogOn(): boolean {
+  return log.isOn();
+}
+
 /** One line a request, when it has ended; `hint` is what helps with its error. */
 export function logRequest(event: AnswerEvent, hint: string | undefined): void {
   if (!log.isOn()) return;

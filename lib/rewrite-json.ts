@@ -22,70 +22,90 @@ const DROPPING_ROUTES: ReadonlySet<string> = new Set(['/chat/completions', '/res
 const EMBEDDINGS_ROUTE = '/embeddings';
 const READ_MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'encoding_format']);
 
+/** What is looked for in a body, by whether the route is one on which parameters are dropped. */
+interface Rules {
+  readonly dropped: ReadonlySet<string>;
+  readonly wanted: ReadonlySet<string>;
+}
+
+/** Reads a body and makes of it what goes upstream. */
+export type Rewriter = (route: string, bytes: Buffer) => RewrittenBody;
+
+const NOTHING: ReadonlySet<string> = new Set();
+const NONE: readonly string[] = [];
+
 /**
  * Pure: bytes that need no change are returned as they are; so is what is no JSON object.
  *
  * @param learnable - members that may go whatever their value is; `undefined`: nothing may be learnt
  */
-export function rewriteJson(
-  route: string,
-  bytes: Buffer,
+export function createRewriter(
   dropParams: ReadonlySet<string>,
   learnable?: ReadonlySet<string>,
-): RewrittenBody {
-  const drops = DROPPING_ROUTES.has(route);
-  const members = findMembers(
-    bytes,
-    new Set([...READ_MEMBERS, ...(drops ? dropParams : []), ...(learnable ?? [])]),
-    learnable !== undefined,
+): Rewriter {
+  const read = [...READ_MEMBERS, ...(learnable ?? [])];
+  const plain: Rules = { dropped: NOTHING, wanted: new Set(read) };
+  const dropping: Rules = { dropped: dropParams, wanted: new Set([...read, ...dropParams]) };
+
+  return function rewriteJson(route, bytes) {
+    const { dropped, wanted } = DROPPING_ROUTES.has(route) ? dropping : plain;
+    const members = findMembers(bytes, wanted, learnable !== undefined);
+    if (members === undefined) {
+      const nothing = { dropped: NONE, wantsBase64: false, refusable: undefined };
+      return { bytes, model: undefined, stream: false, ...nothing };
+    }
+    const model = valueOf(bytes, members, 'model');
+    const wantsBase64 =
+      route === EMBEDDINGS_ROUTE && valueOf(bytes, members, 'encoding_format') === 'base64';
+    return {
+      bytes: wantsBase64 ? askForFloats(bytes, members) : cut(bytes, members, dropped),
+      dropped: namesOf(members, dropped),
+      model: typeof model === 'string' ? model : undefined,
+      stream: valueOf(bytes, members, 'stream') === true,
+      wantsBase64,
+      refusable: refusableOf(bytes, members, dropped, learnable),
+    };
+  };
+}
+
+/** Of a member that is there twice the last one counts, as for JSON.parse. */
+function valueOf(bytes: Buffer, members: readonly JsonMember[], name: string): unknown {
+  for (let i = members.length - 1; i >= 0; i -= 1) {
+    const member = members[i];
+    if (member?.name === name) return scalarValue(bytes, member);
+  }
+  return undefined;
+}
+
+function askForFloats(bytes: Buffer, members: readonly JsonMember[]): Buffer {
+  return replaceValues(bytes, members, (member) =>
+    member.name === 'encoding_format' && scalarValue(bytes, member) === 'base64'
+      ? '"float"'
+      : undefined,
   );
-  if (members === undefined) {
-    const nothing = { dropped: [], wantsBase64: false, refusable: undefined };
-    return { bytes, model: undefined, stream: false, ...nothing };
-  }
-  // Of a member that is there twice the last one counts, as for JSON.parse.
-  const valueOf = (name: string): unknown => {
-    const member = members.findLast((each) => each.name === name);
-    return member === undefined ? undefined : scalarValue(bytes, member);
-  };
-  const model = valueOf('model');
-  const said = {
-    model: typeof model === 'string' ? model : undefined,
-    stream: valueOf('stream') === true,
-    refusable: refusableOf(bytes, members, drops ? dropParams : undefined, learnable),
-  };
-  if (route === EMBEDDINGS_ROUTE && valueOf('encoding_format') === 'base64') {
-    const asked = replaceValues(bytes, members, (member) =>
-      member.name === 'encoding_format' && scalarValue(bytes, member) === 'base64'
-        ? '"float"'
-        : undefined,
-    );
-    return { ...said, bytes: asked, dropped: [], wantsBase64: true };
-  }
-  const names = new Set(members.map(({ name }) => name));
-  const dropped = drops ? [...dropParams].filter((name) => names.has(name)) : [];
-  return {
-    ...said,
-    bytes:
-      dropped.length === 0
-        ? bytes
-        : cutMembers(bytes, members, (member) => dropParams.has(member.name)),
-    dropped,
-    wantsBase64: false,
-  };
+}
+
+function cut(bytes: Buffer, members: readonly JsonMember[], names: ReadonlySet<string>): Buffer {
+  return cutMembers(bytes, members, ({ name }) => names.has(name));
+}
+
+/** Those of the names that are there, in their own order. */
+function namesOf(members: readonly JsonMember[], names: ReadonlySet<string>): readonly string[] {
+  if (!members.some(({ name }) => names.has(name))) return NONE;
+  return [...names].filter((name) => members.some((member) => member.name === name));
 }
 
 function refusableOf(
   bytes: Buffer,
   members: readonly JsonMember[],
-  dropped: ReadonlySet<string> | undefined,
+  dropped: ReadonlySet<string>,
   learnable: ReadonlySet<string> | undefined,
 ): Refusals | undefined {
   if (learnable === undefined) return undefined;
   let found: Map<string, Refusal> | undefined;
   for (const member of members) {
     const { name } = member;
-    if (dropped?.has(name) === true) continue;
+    if (dropped.has(name)) continue;
     const hasNull = isNull(bytes, member);
     // Of a member that is there twice the last one counts.
     if (learnable.has(name)) (found ??= new Map()).set(name, hasNull ? 'null' : 'any');

@@ -191,6 +191,9 @@ export class UpstreamAnswer implements AnswerSink {
   /** The connection has failed; without effect when the body is over already. */
   fail(cause: Error): void {
     if (this.#state !== 'open') return;
+    // Bytes behind a whole message (the body of a 204, say) make an error of the parser's that
+    // overtakes the end: what was paid for is there, and only the connection is useless.
+    if (this.#response.complete && !this.#response.destroyed) return;
     const message = 'The connection to the upstream broke in the middle of its answer.';
     this.#finish(connectionError(cause, message));
   }
