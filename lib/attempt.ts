@@ -54,7 +54,6 @@ export class Attempt implements CallEvents, Cancellable {
   #isConnected = false;
   #bytesReadBefore = 0;
   #upload: Upload | undefined;
-  #timer: NodeJS.Timeout | undefined;
   #answer: UpstreamAnswer | undefined;
   #settle: ((result: UpstreamAnswer | AttemptFailure) => void) | undefined;
 
@@ -70,16 +69,17 @@ export class Attempt implements CallEvents, Cancellable {
    * @throws AttemptFailure
    */
   run(upstream: Upstream, headers: OutgoingHttpHeaders, isFresh: boolean): Promise<UpstreamAnswer> {
-    const { method, upstreamPath } = this.#context;
-    this.#context.busyWith = this;
+    const context = this.#context;
+    const { connectMs } = this.#config;
+    const { method, upstreamPath } = context;
+    context.busyWith = this;
     return new Promise((resolve, reject) => {
       this.#settle = (result) => {
         this.#settle = undefined;
-        clearTimeout(this.#timer);
         if (result instanceof UpstreamAnswer) resolve(result);
         else reject(result);
       };
-      this.#await(this.#config.connectMs, () => this.#onConnectTimeout());
+      context.patience.begin(connectMs, () => this.#onConnectTimeout());
       upstream.call(
         new StandInRequest(method, upstreamPath, headers, this),
         this.#standIn,
@@ -123,7 +123,7 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   onResponse(response: IncomingMessage): void {
-    const answer = new UpstreamAnswer(response, this.#config.idleMs, () => {
+    const answer = new UpstreamAnswer(response, this.#context.patience, this.#config.idleMs, () => {
       this.#upload?.stop();
       if (answer.hasEnded) this.#standIn.finish();
       else this.#standIn.destroy();
@@ -134,7 +134,6 @@ export class Attempt implements CallEvents, Cancellable {
     }
     this.#answer = answer;
     this.#onHead(answer);
-    clearTimeout(this.#timer);
     if (answer.status < 200 || answer.status > 599) {
       this.#fail(
         'lost',
@@ -233,7 +232,7 @@ export class Attempt implements CallEvents, Cancellable {
       this.#awaitHead();
       return;
     }
-    clearTimeout(this.#timer);
+    this.#context.patience.stop();
     this.#context.bodyIsGone = true;
     this.#upload = new Upload(this.#context.req, request, this.#config.idleMs, {
       onSent: () => this.#awaitHead(),
@@ -246,7 +245,7 @@ export class Attempt implements CallEvents, Cancellable {
     const { firstByteMs } = this.#config;
     const { timeLeftMs } = this.#context;
     const isOurs = firstByteMs <= timeLeftMs;
-    this.#await(isOurs ? firstByteMs : Math.max(0, timeLeftMs), () => {
+    this.#context.patience.begin(isOurs ? firstByteMs : Math.max(0, timeLeftMs), () => {
       const message = isOurs
         ? `The upstream did not answer within ${seconds(firstByteMs)}.`
         : "The upstream did not answer within the client's own timeout.";
@@ -284,14 +283,10 @@ export class Attempt implements CallEvents, Cancellable {
     return request?.reusedSocket === true && request.socket?.bytesRead === this.#bytesReadBefore;
   }
 
-  #await(timeoutMs: number, onTimeout: () => void): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(onTimeout, timeoutMs);
-  }
-
   #fail(kind: FailureCause, reason: ProxyError | 'client_left'): void {
     const settle = this.#settle;
     if (settle === undefined) return;
+    this.#context.patience.stop();
     settle(new AttemptFailure(kind, reason));
     this.#upload?.stop();
     this.#standIn.destroy();

@@ -73,8 +73,20 @@ export function delayAfter(
 
 /** Our clock, or the upstream's where the two differ by more than `Date` can be wrong. */
 export function upstreamNow(headers: IncomingHttpHeaders, now: number): number {
-  const date = headers.date === undefined ? Number.NaN : Date.parse(headers.date);
+  const date = headers.date === undefined ? Number.NaN : parseDate(headers.date);
   return Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : now;
+}
+
+let lastDate = '';
+let lastParsed = Number.NaN;
+
+/** All answers of a second carry the same one. */
+function parseDate(date: string): number {
+  if (date !== lastDate) {
+    lastDate = date;
+    lastParsed = Date.parse(date);
+  }
+  return lastParsed;
 }
 
 /** `Retry-After` (RFC 9110 §10.2.3), seconds or a date, as milliseconds from `now`. */

@@ -60,21 +60,20 @@ function collect(
   context: RequestContext,
   { bodyLimitBytes: limitBytes, idleMs }: Config,
 ): Promise<Buffer> {
-  const { req } = context;
+  const { req, patience } = context;
   if (Number(req.headers['content-length'] ?? 0) > limitBytes) {
     return Promise.reject(tooLarge(limitBytes));
   }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const silence = setTimeout(() => onError(bodyStalled(idleMs)), idleMs);
     const finish = (): void => {
-      clearTimeout(silence);
+      patience.stop();
       req.off('data', onData).off('end', onEnd).off('error', onError);
       context.busyWith = undefined;
     };
     const onData = (chunk: Buffer): void => {
-      silence.refresh();
+      patience.prolong(idleMs);
       size += chunk.length;
       chunks.push(chunk);
       if (size <= limitBytes) return;
@@ -92,6 +91,7 @@ function collect(
     context.busyWith = {
       cancel: (reason) => onError(reason ?? new Error('the client left while it sent its body')),
     };
+    patience.begin(idleMs, () => onError(bodyStalled(idleMs)));
     req.on('data', onData).on('end', onEnd).on('error', onError);
   });
 }

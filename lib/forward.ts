@@ -48,14 +48,18 @@ export function forward(
   shared: SharedHealing | undefined,
   pseudonym: string,
 ): Step {
-  return async function forwardRequest(context) {
+  return function forwardRequest(context) {
     context.replayClass = replayClassFor(context, config);
     context.leavesAt = context.startedAt + clientPatienceMs(context.req.headers);
     const headers = upstreamHeaders(context, pseudonym, config);
-    if (config.apiKey !== undefined) await addApiKey(headers, context, config.apiKey);
-    if (context.left) return;
-    const healing = Healing.of(context, headers, config, shared);
-    await new Forwarding(context, headers, config, state, upstream, gate, healing).run();
+    const begin = (): Promise<void> => {
+      const healing = Healing.of(context, headers, config, shared);
+      return new Forwarding(context, headers, config, state, upstream, gate, healing).run();
+    };
+    if (config.apiKey === undefined) return begin();
+    return addApiKey(headers, context, config.apiKey).then(() =>
+      context.left ? undefined : begin(),
+    );
   };
 }
 
@@ -126,14 +130,13 @@ class Forwarding {
   async #attempt(): Promise<UpstreamAnswer> {
     let wasTaken = false;
     try {
-      let answer = await this.#attemptOnce();
-      while (this.#hasHealed) {
-        answer.discard();
+      for (;;) {
         // oxlint-disable-next-line no-await-in-loop -- each depends on the one before
-        answer = await this.#attemptOnce();
+        const answer = await this.#attemptOnce();
+        wasTaken = answer.status < 400;
+        if (!this.#hasHealed) return answer;
+        answer.discard();
       }
-      wasTaken = answer.status < 400;
-      return answer;
     } finally {
       this.#healing?.endTry(wasTaken);
     }
@@ -141,7 +144,8 @@ class Forwarding {
 
   async #attemptOnce(): Promise<UpstreamAnswer> {
     const context = this.#context;
-    const grant = await this.#enter();
+    const entered = this.#enter();
+    const grant = entered instanceof Promise ? await entered : entered;
     this.#refuseEnded(grant);
     // Not before: while it was held, others may have been refused.
     this.#healing?.dropKnown();
@@ -151,42 +155,63 @@ class Forwarding {
     context.attempts += 1;
     const { attempt: hook } = this.#config.on;
     if (hook !== undefined) callHook(hook, { request: context.info(), attempt: context.attempts });
-    try {
-      const answer = await this.#callTwice(grant);
-      if (answer.status !== 400) return answer;
-      this.#hasHealed = this.#healing?.learnFrom(answer) ?? false;
-      // Only now: whom the gate lets through because of it shall know what was learnt.
-      grant?.settle(readAnswer(400, answer.headers, Date.now()));
-      return answer;
-    } catch (error) {
-      if (grant !== undefined && error instanceof AttemptFailure) this.#tell(grant, error);
-      throw error;
+    let isFresh = context.replayClass !== 'always';
+    for (;;) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- the second takes the place of the first
+        const answer = await this.#call(grant, isFresh);
+        if (answer.status === 400) this.#learn(grant, answer);
+        return answer;
+      } catch (error) {
+        if (!(error instanceof AttemptFailure)) throw error;
+        if (!this.#mayReplaceStale(error)) {
+          if (grant !== undefined) this.#tell(grant, error);
+          throw error;
+        }
+        isFresh = true;
+      }
     }
   }
 
+  #learn(grant: Grant | undefined, answer: UpstreamAnswer): void {
+    this.#hasHealed = this.#healing?.learnFrom(answer) ?? false;
+    // Only now: whom the gate lets through because of it shall know what was learnt.
+    grant?.settle(readAnswer(400, answer.headers, Date.now()));
+  }
+
   /** Waits for a place in the window, and once for whoever finds out what this request would. */
-  async #enter(): Promise<Grant | undefined> {
-    const grant = await this.#pass();
+  #enter(): Grant | undefined | Promise<Grant | undefined> {
+    const entered = this.#pass();
+    if (this.#context.refusable === undefined) return entered;
+    return entered instanceof Promise
+      ? entered.then((grant) => this.#waitForTry(grant))
+      : this.#waitForTry(entered);
+  }
+
+  #waitForTry(grant: Grant | undefined): Grant | undefined | Promise<Grant | undefined> {
     const canWait = this.#patienceLeft.ms >= REFUSED_WITHIN_MS;
     const otherTry = canWait ? this.#healing?.otherTry() : undefined;
     if (otherTry === undefined) return grant;
     grant?.settle({ outcome: 'unsent' });
     const since = performance.now();
-    await otherTry;
-    this.#context.waitedMs += Math.round(performance.now() - since);
-    return this.#pass();
+    return otherTry.then(() => {
+      this.#context.waitedMs += Math.round(performance.now() - since);
+      return this.#pass();
+    });
   }
 
-  async #pass(): Promise<Grant | undefined> {
-    if (this.#gate === undefined || this.#bucket === undefined) return undefined;
+  #pass(): Grant | undefined | Promise<Grant | undefined> {
     const context = this.#context;
     // Nobody would take it out of the line.
-    if (context.left || context.interruption !== undefined) return undefined;
-    try {
-      const entered = this.#gate.enter(context, this.#bucket, this.#patienceLeft.ms);
-      return entered instanceof Promise ? await entered : entered;
-    } catch (error) {
+    if (this.#bucket === undefined || context.left || context.interruption) return undefined;
+    const instead = (error: unknown): never => {
       throw this.#last ?? error;
+    };
+    try {
+      const entered = this.#gate?.enter(context, this.#bucket, this.#patienceLeft.ms);
+      return entered instanceof Promise ? entered.catch(instead) : entered;
+    } catch (error) {
+      return instead(error);
     }
   }
 
@@ -211,20 +236,16 @@ class Forwarding {
     throw new AttemptFailure('final', reason);
   }
 
-  async #callTwice(grant: Grant | undefined): Promise<UpstreamAnswer> {
-    try {
-      return await this.#call(grant, this.#context.replayClass !== 'always');
-    } catch (error) {
-      const isStale = error instanceof AttemptFailure && error.kind === 'stale';
-      if (!isStale || this.#hasReplacedStale || this.#whyNot(error) !== undefined) throw error;
-      // Once: what happens on a fresh connection, or again, has another reason.
-      this.#hasReplacedStale = true;
-      log('a kept connection was stale, a fresh one takes its place', { id: this.#context.id });
-      return this.#call(grant, true);
-    }
+  /** Once: what happens on a fresh connection, or again, has another reason. */
+  #mayReplaceStale(failure: AttemptFailure): boolean {
+    if (failure.kind !== 'stale' || this.#hasReplacedStale) return false;
+    if (this.#whyNot(failure) !== undefined) return false;
+    this.#hasReplacedStale = true;
+    log('a kept connection was stale, a fresh one takes its place', { id: this.#context.id });
+    return true;
   }
 
-  async #call(grant: Grant | undefined, isFresh: boolean): Promise<UpstreamAnswer> {
+  #call(grant: Grant | undefined, isFresh: boolean): Promise<UpstreamAnswer> {
     const context = this.#context;
     this.#refuseEnded(grant);
     const attempt = new Attempt(context, this.#config, ({ status, headers }) => {
@@ -233,8 +254,8 @@ class Forwarding {
       if (status === 429 || status === 400) return;
       grant?.settle(readAnswer(status, headers, Date.now()));
     });
-    const answer = await attempt.run(this.#upstream, this.#headers, isFresh);
-    return context.wantsBase64 ? convertAnswer(answer) : answer;
+    const running = attempt.run(this.#upstream, this.#headers, isFresh);
+    return context.wantsBase64 ? running.then(convertAnswer) : running;
   }
 
   /** Decides whether there is another attempt, and returns when it is time for it. */

@@ -6,6 +6,7 @@ import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
 import type { Config } from './options.ts';
+import { Patience } from './patience.ts';
 import type { Interruptible, ProxyState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import { isRequestLogOn, logRequest } from './request-log.ts';
@@ -53,6 +54,8 @@ export class RequestContext implements RequestInfo, Interruptible {
   readonly req: Request;
   readonly res: Response;
   readonly startedAt = performance.now();
+  /** With the other sides: one thing is waited for at a time. */
+  readonly patience = new Patience();
 
   readonly path: string;
   upstreamPath = '';
@@ -147,6 +150,7 @@ export class RequestContext implements RequestInfo, Interruptible {
     this.left = true;
     this.heartbeat?.stop();
     this.busyWith?.cancel();
+    this.patience.end();
     if (config.on.answer === undefined && !isRequestLogOn()) return;
     const event = this.#answerEvent();
     logRequest(event, this.hint);

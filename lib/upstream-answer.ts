@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isPlain } from './decode-body.ts';
 import { ProxyError, connectionError, seconds } from './errors.ts';
 import { isJsonType } from './headers.ts';
+import type { Patience } from './patience.ts';
 
 /** Takes an answer's body as it comes. */
 export interface AnswerSink {
@@ -26,10 +27,11 @@ export class UpstreamAnswer implements AnswerSink {
   readonly headers: IncomingHttpHeaders;
 
   readonly #response: IncomingMessage;
+  readonly #patience: Patience;
   readonly #idleMs: number;
   readonly #onOver: () => void;
-  #idle: NodeJS.Timeout | undefined;
   #sink: AnswerSink = this;
+  #isPaused = false;
 
   #collected: Buffer[] = [];
   #collectedBytes = 0;
@@ -39,20 +41,22 @@ export class UpstreamAnswer implements AnswerSink {
   #state: 'open' | 'ended' | ProxyError = 'open';
 
   /**
+   * @param patience - the request's
    * @param idleMs - the longest silence between two chunks
    * @param onOver - called once, when the last byte has come or none will
    */
-  constructor(response: IncomingMessage, idleMs: number, onOver: () => void) {
+  constructor(response: IncomingMessage, patience: Patience, idleMs: number, onOver: () => void) {
     this.status = response.statusCode ?? 0;
     this.statusMessage = response.statusMessage ?? '';
     this.rawHeaders = response.rawHeaders;
     this.headers = response.headers;
     this.#response = response;
+    this.#patience = patience;
     this.#idleMs = idleMs;
     this.#onOver = onOver;
     this.#watchSilence();
     response.on('data', (chunk: Buffer) => {
-      this.#idle?.refresh();
+      if (!this.#isPaused) patience.prolong(idleMs);
       this.#sink.data(chunk);
     });
     response.on('end', () => {
@@ -160,14 +164,15 @@ export class UpstreamAnswer implements AnswerSink {
   /** Stops reading: time in which the client does not read is no silence of the upstream's. */
   pause(): void {
     if (this.#state !== 'open') return;
-    clearTimeout(this.#idle);
-    this.#idle = undefined;
+    this.#isPaused = true;
+    this.#patience.stop();
     this.#response.pause();
   }
 
   resume(): void {
     if (this.#state !== 'open') return;
-    if (this.#idle === undefined) this.#watchSilence();
+    if (this.#isPaused) this.#watchSilence();
+    this.#isPaused = false;
     this.#response.resume();
   }
 
@@ -214,7 +219,7 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   #watchSilence(): void {
-    this.#idle = setTimeout(() => {
+    this.#patience.begin(this.#idleMs, () => {
       this.#finish(
         new ProxyError(
           'upstream_timeout',
@@ -222,13 +227,13 @@ export class UpstreamAnswer implements AnswerSink {
         ),
       );
       this.#response.destroy();
-    }, this.#idleMs);
+    });
   }
 
   #finish(how: 'ended' | ProxyError): void {
     if (this.#state !== 'open') return;
     this.#state = how;
-    clearTimeout(this.#idle);
+    this.#patience.stop();
     this.#onOver();
     if (how === 'ended') this.#sink.end();
     else this.#sink.broken(how);

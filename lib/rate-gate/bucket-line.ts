@@ -112,7 +112,8 @@ export class BucketLine {
     const reports = this.#reports;
     this.#reports = [];
     const ask: Ask = {
-      ...this.#name,
+      key: this.#name.key,
+      bucket: this.#name.bucket,
       want: this.#line.length,
       reports,
       budgetWindowMs: this.#budgetWindowMs,

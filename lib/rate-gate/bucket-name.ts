@@ -7,6 +7,8 @@ export interface BucketName {
   readonly key: string;
   /** The model's id without its features; empty for routes without a model. */
   readonly bucket: string;
+  /** Both in one. */
+  readonly id: string;
 }
 
 /** Ids that are longer than any model's are hashed. */
@@ -21,10 +23,9 @@ export function bucketName(
   const credentials = headers['authorization'] ?? headers['sign-in-with-x'] ?? '';
   // `llama-3.3-70b:enable_web_search=on`: the limit belongs to what stands in front of the colon.
   const id = model?.split(':', 1)[0] ?? '';
-  return {
-    key: digest(`${target.origin} ${String(credentials)}`),
-    bucket: id.length > LONGEST_ID ? digest(id) : id,
-  };
+  const key = digest(`${target.origin} ${String(credentials)}`);
+  const bucket = id.length > LONGEST_ID ? digest(id) : id;
+  return { key, bucket, id: `${key} ${bucket}` };
 }
 
 function digest(text: string): string {

@@ -17,17 +17,21 @@ const log = createLog('rate-gate');
 /** The OpenAI SDKs take no notice of a `Retry-After` that is longer. */
 const LONGEST_SDK_WAIT_MS = 60_000;
 
+const NO_REPORTS: readonly Report[] = [];
+
 /** Lets requests go upstream as their window allows, and holds the others until it does. */
 export class RateGate {
   readonly #config: Config;
   readonly #store: GateStore;
   readonly #isShared: boolean;
+  readonly #terms: { readonly budgetWindowMs: number };
   readonly #lines = new Map<string, BucketLine>();
 
   constructor(config: Config) {
     const own = new MemoryStore();
     this.#config = config;
     this.#isShared = config.store !== undefined;
+    this.#terms = { budgetWindowMs: config.rateLimitWaitMs };
     this.#store =
       config.store === undefined
         ? own
@@ -46,20 +50,15 @@ export class RateGate {
     name: BucketName,
     patienceMs: number,
   ): Grant | Promise<Grant | undefined> {
-    const id = `${name.key} ${name.bucket}`;
+    const { key, bucket, id } = name;
     const line = this.#lines.get(id);
     if (line === undefined && !this.#isShared) {
-      const { budgetWindowMs } = this.#terms;
-      const reply = this.#store.step({ ...name, want: 1, reports: [], budgetWindowMs });
+      const reply = this.#store.step({ key, bucket, want: 1, reports: NO_REPORTS, ...this.#terms });
       if (!(reply instanceof Promise) && reply.granted === 1) {
         return this.#grant(name, reply.firstSeq, reply.at);
       }
     }
     return this.#hold(context, name, line ?? this.#open(id, name), patienceMs);
-  }
-
-  get #terms(): { readonly budgetWindowMs: number } {
-    return { budgetWindowMs: this.#config.rateLimitWaitMs };
   }
 
   #open(id: string, name: BucketName): BucketLine {
@@ -75,11 +74,11 @@ export class RateGate {
   }
 
   readonly #report = (name: BucketName, report: Report): void => {
-    const id = `${name.key} ${name.bucket}`;
+    const { key, bucket, id } = name;
     const line = this.#lines.get(id);
     if (line !== undefined) line.report(report);
     else if (this.#isShared) this.#open(id, name).report(report);
-    else void this.#store.step({ ...name, want: 0, reports: [report], ...this.#terms });
+    else void this.#store.step({ key, bucket, want: 0, reports: [report], ...this.#terms });
   };
 
   #hold(
