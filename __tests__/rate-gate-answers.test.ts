@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, expect, test } from '@jest/globals';
-import { bucketName } from '../lib/rate-gate/bucket-name.ts';
+import { BucketNames } from '../lib/rate-gate/bucket-name.ts';
 import { readAnswer, readRefusal } from '../lib/rate-gate/read-answer.ts';
 
 const NOW = Date.parse('2026-09-01T12:00:00Z');
@@ -91,9 +92,9 @@ describe('a refusal', () => {
 });
 
 describe('the name of a bucket', () => {
-  const target = new URL('https://api.venice.ai/api/v1');
+  const names = new BucketNames(new URL('https://api.venice.ai/api/v1'));
   const name = (authorization: string | undefined, model?: string) =>
-    bucketName(target, authorization === undefined ? {} : { authorization }, model);
+    names.of(authorization === undefined ? {} : { authorization }, model);
 
   test('holds no credentials', () => {
     expect(JSON.stringify(name('Bearer secret', 'a-model'))).not.toContain('secret');
@@ -102,10 +103,24 @@ describe('the name of a bucket', () => {
   test('is one for each key, each model and each target', () => {
     expect(name('Bearer a', 'm').key).not.toBe(name('Bearer b', 'm').key);
     expect(name('Bearer a', 'm').key).toBe(name('Bearer a', 'n').key);
-    const other = bucketName(new URL('https://other'), { authorization: 'Bearer a' }, 'm');
+    const other = new BucketNames(new URL('https://other')).of({ authorization: 'Bearer a' }, 'm');
     expect(other.key).not.toBe(name('Bearer a', 'm').key);
-    const wallet = bucketName(target, { 'sign-in-with-x': 'w' }, 'm');
+    const wallet = names.of({ 'sign-in-with-x': 'w' }, 'm');
     expect(wallet.key).not.toBe(name(undefined, 'm').key);
+  });
+
+  test('is the same in every process', () => {
+    const again = new BucketNames(new URL('https://api.venice.ai/api/v1'));
+    for (let i = 0; i < 3_000; i += 1) {
+      const headers = { authorization: `Bearer ${i}` };
+      expect(names.of(headers, 'm')).toEqual(again.of(headers, 'm'));
+    }
+    expect(name('Bearer 1', 'm').key).toBe(
+      createHash('sha256')
+        .update('https://api.venice.ai Bearer 1')
+        .digest('base64url')
+        .slice(0, 22),
+    );
   });
 
   test('leaves the features of a model out', () => {

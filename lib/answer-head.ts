@@ -42,6 +42,7 @@ const POLICY =
 
 /** Header by header: middlewares of the app that hook `writeHead` do not all understand a list. */
 function relayHeaders(res: Response, headers: readonly string[]): void {
+  const before = res.getHeaderNames();
   const relayed: string[] = [];
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? '';
@@ -50,25 +51,20 @@ function relayHeaders(res: Response, headers: readonly string[]): void {
     // Whose scripts may read it is for the app to say, by silence, too: with the upstream's `*` any
     // page could use a key that the proxy adds. And of what this proxy did nobody else knows.
     if (lower.startsWith('access-control-') || lower.startsWith('x-venice-proxy-')) continue;
-    const said = res.getHeader(lower);
-    if (said === undefined) setHeader(res, name, value);
-    else if (relayed.includes(lower)) addHeader(res, name, value);
-    else relayBeside(res, name, lower, value, said);
+    if (relayed.includes(lower)) addHeader(res, name, value);
+    else if (before.includes(lower)) relayBeside(res, name, lower, value);
+    else setHeader(res, name, value);
     relayed.push(lower);
   }
 }
 
 /** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
-function relayBeside(
-  res: Response,
-  name: string,
-  lower: string,
-  value: string,
-  said: number | string | string[],
-): void {
+function relayBeside(res: Response, name: string, lower: string, value: string): void {
   if (POLICY.test(lower)) return;
+  const said = res.getHeader(lower);
   if (lower === 'vary') setHeader(res, name, `${String(said)}, ${value}`);
-  else if (lower === 'set-cookie') setHeader(res, name, [...[said].flat().map(String), value]);
+  else if (lower === 'set-cookie')
+    setHeader(res, name, [...[said ?? []].flat().map(String), value]);
   else setHeader(res, name, value);
 }
 

@@ -16,7 +16,6 @@ import { callHook } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import type { ProxyState } from './proxy-state.ts';
-import { bucketName } from './rate-gate/bucket-name.ts';
 import type { BucketName } from './rate-gate/bucket-name.ts';
 import type { Grant } from './rate-gate/grant.ts';
 import type { RateGate } from './rate-gate/rate-gate.ts';
@@ -108,7 +107,7 @@ class Forwarding {
     this.#upstream = upstream;
     this.#gate = gate;
     this.#healing = healing;
-    this.#bucket = gate && bucketName(config.target, headers, context.model);
+    this.#bucket = gate?.names.of(headers, context.model);
   }
 
   async run(): Promise<void> {
@@ -208,7 +207,7 @@ class Forwarding {
       throw this.#last ?? error;
     };
     try {
-      const entered = this.#gate?.enter(context, this.#bucket, this.#patienceLeft.ms);
+      const entered = this.#gate?.enter(context, this.#bucket, this.#mayWaitMs);
       return entered instanceof Promise ? entered.catch(instead) : entered;
     } catch (error) {
       return instead(error);
@@ -282,6 +281,8 @@ class Forwarding {
     if (this.#gate !== undefined && delay.isWindow) return true;
     return (await context.wait(delay.delayMs)) === 'waited';
   }
+
+  readonly #mayWaitMs = (): number => this.#patienceLeft.ms;
 
   /** How long the request may still wait, and what sets the limit. */
   get #patienceLeft(): { readonly ms: number; readonly limit: string } {

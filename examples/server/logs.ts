@@ -24,12 +24,36 @@ export interface LogSink {
   readonly hasColors: boolean;
 }
 
-const STDERR: LogSink = {
-  write: (text) => void process.stderr.write(text),
-  get hasColors() {
+/** So much is kept for one write; bytes, about. */
+const MOST_KEPT = 64 * 1024;
+
+/** To a file or a pipe each write stops the program for a while: so many lines, one write. */
+class StandardError implements LogSink {
+  #kept = '';
+
+  constructor() {
+    process.on('exit', () => this.#flush());
+  }
+
+  get hasColors(): boolean {
     return process.stderr.isTTY && process.stderr.hasColors();
-  },
-};
+  }
+
+  write(text: string): void {
+    if (this.#kept === '') setImmediate(() => this.#flush());
+    this.#kept += text;
+    if (this.#kept.length > MOST_KEPT) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#kept === '') return;
+    const text = this.#kept;
+    this.#kept = '';
+    process.stderr.write(text);
+  }
+}
+
+let standardError: LogSink | undefined;
 
 const debugServer = createDebug('venice-proxy:server');
 
@@ -44,7 +68,7 @@ export function logServer(message: string, fields: Fields = {}): void {
  */
 export function setUpLogs(
   { logFormat, debug }: Pick<ServerSettings, 'logFormat' | 'debug'>,
-  sink: LogSink = STDERR,
+  sink: LogSink = (standardError ??= new StandardError()),
 ): void {
   const render = logFormat === 'json' ? renderJson : renderPretty;
   let fields: Fields = {};
@@ -56,7 +80,11 @@ export function setUpLogs(
   };
   createDebug.formatArgs = function formatLine(this: Debugger, args: unknown[]): void {
     const { namespace: name, color } = this;
-    const line = { at: new Date(), name, color, message: format(...args), fields };
+    // The library's lines need no formatting: these are nearly all.
+    const [form, text] = args;
+    const isPlain = form === '%s' && args.length === 2 && typeof text === 'string';
+    const message = isPlain ? text : format(...args);
+    const line = { at: new Date(), name, color, message, fields };
     fields = {};
     args.splice(0, args.length, render(line, sink.hasColors));
   };

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { hash, randomInt } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 
 /** Whose window a request counts against. */
@@ -13,21 +13,58 @@ export interface BucketName {
 
 /** Ids that are longer than any model's are hashed. */
 const LONGEST_ID = 100;
+/** More keys than this are hashed anew each time. */
+const MOST_KEYS = 1_000;
 
-/** @param headers - those of the upstream call: what counts is the key that goes upstream */
-export function bucketName(
-  target: URL,
-  headers: OutgoingHttpHeaders,
-  model: string | undefined,
-): BucketName {
-  const credentials = headers['authorization'] ?? headers['sign-in-with-x'] ?? '';
-  // `llama-3.3-70b:enable_web_search=on`: the limit belongs to what stands in front of the colon.
-  const id = model?.split(':', 1)[0] ?? '';
-  const key = digest(`${target.origin} ${String(credentials)}`);
-  const bucket = id.length > LONGEST_ID ? digest(id) : id;
-  return { key, bucket, id: `${key} ${bucket}` };
+/** Names the buckets of one target. */
+export class BucketNames {
+  readonly #target: URL;
+  /** By the fingerprint of the credentials, which are not kept. */
+  readonly #keys = new Map<number, string>();
+  readonly #seeds = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
+
+  constructor(target: URL) {
+    this.#target = target;
+  }
+
+  /** @param headers - those of the upstream call: what counts is the key that goes upstream */
+  of(headers: OutgoingHttpHeaders, model: string | undefined): BucketName {
+    const said = headers['authorization'] ?? headers['sign-in-with-x'] ?? '';
+    const key = this.#keyOf(typeof said === 'string' ? said : String(said));
+    // `llama-3.3-70b:enable_web_search=on`: the limit belongs to what stands in front of the colon.
+    const colon = model?.indexOf(':') ?? -1;
+    const id = (colon === -1 ? model : model?.slice(0, colon)) ?? '';
+    const bucket = id.length > LONGEST_ID ? digest(id) : id;
+    return { key, bucket, id: `${key} ${bucket}` };
+  }
+
+  #keyOf(credentials: string): string {
+    const print = fingerprint(credentials, this.#seeds);
+    const known = this.#keys.get(print);
+    if (known !== undefined) return known;
+    const key = digest(`${this.#target.origin} ${credentials}`);
+    if (this.#keys.size >= MOST_KEYS) this.#keys.clear();
+    this.#keys.set(print, key);
+    return key;
+  }
 }
 
 function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 22);
+}
+
+/**
+ * 53 bits that tell keys apart within this process (two multiplicative hashes, mixed); a real hash
+ * costs ten times as much at each request. Should two keys ever have the same, they share a window.
+ */
+function fingerprint(text: string, [first, second]: readonly [number, number]): number {
+  let [a, b] = [first, second];
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    a = Math.imul(a ^ code, 0x9e3779b1);
+    b = Math.imul(b ^ code, 0x5f356495);
+  }
+  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
+  b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
+  return (b & 0x1fffff) * 2 ** 32 + (a >>> 0);
 }

@@ -6,6 +6,7 @@ import type { Config } from '../options.ts';
 import type { Cancellable, RequestContext } from '../request-context.ts';
 import { BucketLine } from './bucket-line.ts';
 import type { Waiter } from './bucket-line.ts';
+import { BucketNames } from './bucket-name.ts';
 import type { BucketName } from './bucket-name.ts';
 import { FallbackStore } from './fallback-store.ts';
 import type { GateStore, HoldReason, Report } from './gate-store.ts';
@@ -21,6 +22,7 @@ const NO_REPORTS: readonly Report[] = [];
 
 /** Lets requests go upstream as their window allows, and holds the others until it does. */
 export class RateGate {
+  readonly names: BucketNames;
   readonly #config: Config;
   readonly #store: GateStore;
   readonly #isShared: boolean;
@@ -29,6 +31,7 @@ export class RateGate {
 
   constructor(config: Config) {
     const own = new MemoryStore();
+    this.names = new BucketNames(config.target);
     this.#config = config;
     this.#isShared = config.store !== undefined;
     this.#terms = { budgetWindowMs: config.rateLimitWaitMs };
@@ -42,13 +45,13 @@ export class RateGate {
    * Leave for the next attempt of a request: at once where nothing speaks against it.
    * `undefined` when the request has ended while it was held.
    *
-   * @param patienceMs - how long it may be held
+   * @param patienceMs - tells how long it may be held
    * @throws ProxyError when it would have to wait for longer, or too many wait already
    */
   enter(
     context: RequestContext,
     name: BucketName,
-    patienceMs: number,
+    patienceMs: () => number,
   ): Grant | Promise<Grant | undefined> {
     const { key, bucket, id } = name;
     const line = this.#lines.get(id);
@@ -58,7 +61,7 @@ export class RateGate {
         return this.#grant(name, reply.firstSeq, reply.at);
       }
     }
-    return this.#hold(context, name, line ?? this.#open(id, name), patienceMs);
+    return this.#hold(context, name, line ?? this.#open(id, name), patienceMs());
   }
 
   #open(id: string, name: BucketName): BucketLine {
