@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:h
 import type { Socket } from 'node:net';
 import { ProxyError, bodyStalled, connectionError, seconds } from './errors.ts';
 import { endOfLastEvent } from './event-stream.ts';
-import { causeOfFirstEvent, hasEvent } from './first-event.ts';
+import { EventWatch, causeOfFirstEvent, hasEvent } from './first-event.ts';
 import type { Config } from './options.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
@@ -144,6 +144,12 @@ export class Attempt implements CallEvents, Cancellable {
       );
       return;
     }
+    // RFC 9112 §6.1: a coding that nobody here undoes, and that the client would not hear of.
+    if (!/^\s*chunked\s*$/i.test(answer.headers['transfer-encoding'] ?? 'chunked')) {
+      const message = 'The upstream answered in a transfer coding that is not understood here.';
+      this.#fail('final', new ProxyError('upstream_invalid', message));
+      return;
+    }
     // Who has answered with an error reads no more.
     if (answer.status >= 300) this.#upload?.stop();
     void this.#beginningOf(answer).then(() => this.#judge(answer));
@@ -152,6 +158,9 @@ export class Attempt implements CallEvents, Cancellable {
   onError(error: Error): void {
     if (this.#answer !== undefined) {
       this.#answer.fail(error);
+    } else if (isUnsendable(error)) {
+      const message = `A header of this request cannot be sent on: ${error.message}.`;
+      this.#fail('final', new ProxyError('invalid_header', message));
     } else if (!this.#isConnected) {
       const { host } = this.#config.target;
       this.#fail(
@@ -187,12 +196,14 @@ export class Attempt implements CallEvents, Cancellable {
     let beforeLast = 0;
     let last = 0;
     let hasEnded = false;
+    const watch = new EventWatch();
     return answer.collectUntil((chunk) => {
+      const hasBegun = !mustSpeak || watch.look(chunk);
       hasEnded ||= endOfLastEvent(chunk, beforeLast, last) > 0;
       beforeLast = chunk.at(-2) ?? last;
       last = chunk.at(-1) ?? last;
       if (answer.collectedBytes > FIRST_EVENT_BYTES) return true;
-      return hasEnded && (!mustSpeak || hasEvent(answer.collected));
+      return hasEnded && hasBegun;
     });
   }
 
@@ -292,6 +303,13 @@ export class Attempt implements CallEvents, Cancellable {
     this.#standIn.destroy();
     this.#answer?.discard();
   }
+}
+
+/** Node has refused to write the head. */
+function isUnsendable(error: Error): boolean {
+  return (
+    'code' in error && /^ERR_(HTTP_INVALID|INVALID_CHAR|INVALID_HTTP)/.test(String(error.code))
+  );
 }
 
 function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }): boolean {

@@ -3,6 +3,7 @@ import { isPlain } from './decode-body.ts';
 import { ProxyError, bodyStalled } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
 import type { Config } from './options.ts';
+import { Pieces } from './pieces.ts';
 import type { Step } from './pipeline.ts';
 import type { CapturedBody, RequestContext } from './request-context.ts';
 
@@ -65,8 +66,7 @@ function collect(
     return Promise.reject(tooLarge(limitBytes));
   }
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const pieces = new Pieces();
     const finish = (): void => {
       patience.stop();
       req.off('data', onData).off('end', onEnd).off('error', onError);
@@ -74,15 +74,14 @@ function collect(
     };
     const onData = (chunk: Buffer): void => {
       patience.prolong(idleMs);
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= limitBytes) return;
+      pieces.push(chunk);
+      if (pieces.bytes <= limitBytes) return;
       finish();
       reject(tooLarge(limitBytes));
     };
     const onEnd = (): void => {
       finish();
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks));
+      resolve(pieces.join());
     };
     const onError = (error: Error): void => {
       finish();

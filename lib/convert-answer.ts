@@ -15,6 +15,7 @@ export async function convertAnswer(answer: UpstreamAnswer): Promise<UpstreamAns
   // Too long, or in a coding that we do not know: it would be so the next time, and cost the same.
   if (!answer.hasEnded || !isKnownCoding(coding)) throw unreadable(answer, 'final');
   const decoded = await decodeBody(Buffer.concat(answer.collected), coding);
+  if (decoded === 'too long') throw unreadable(answer, 'final');
   const converted = decoded && embeddingsToBase64(decoded);
   if (converted === undefined) throw unreadable(answer, 'lost');
   if (converted !== decoded) answer.replaceBody(converted);

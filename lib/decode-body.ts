@@ -13,6 +13,8 @@ import {
   inflateSync,
 } from 'node:zlib';
 
+import { isError } from './errors.ts';
+
 /** So long a body may be when it is decoded. */
 const DECODED_BYTES = 256 * 1024 * 1024;
 /** The same for the beginning of an error's body, which is decoded at once. */
@@ -66,17 +68,18 @@ export function isKnownCoding(contentEncoding: string | undefined): boolean {
   return isPlain(contentEncoding) || DECODERS.has(nameOf(contentEncoding));
 }
 
-/** A whole body without its `Content-Encoding`; `undefined` when it cannot be decoded. */
+/** A whole body without its `Content-Encoding`; `undefined` when it is none. */
 export async function decodeBody(
   bytes: Buffer,
   contentEncoding: string | undefined,
-): Promise<Buffer | undefined> {
+): Promise<Buffer | 'too long' | undefined> {
   if (isPlain(contentEncoding)) return bytes;
   try {
     const options = { maxOutputLength: DECODED_BYTES };
     return await DECODERS.get(nameOf(contentEncoding))?.whole(bytes, options);
-  } catch {
-    return undefined;
+  } catch (error) {
+    const isTooLong = isError(error) && error.code === 'ERR_BUFFER_TOO_LARGE';
+    return isTooLong ? 'too long' : undefined;
   }
 }
 

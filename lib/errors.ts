@@ -8,6 +8,7 @@ interface ErrorRule {
 
 /** Every error that is the proxy's own, by its code. */
 export const PROXY_ERRORS = {
+  invalid_header: { status: 400, type: 'invalid_request_error' },
   invalid_path: { status: 400, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },

@@ -1,3 +1,5 @@
+import { Pieces } from './pieces.ts';
+
 // Server-sent events as the WHATWG describes them (HTML §9.2.6): an event ends at a blank line, and
 // a line ends with LF, CR or CRLF, in any mixture.
 
@@ -49,8 +51,7 @@ const MAX_TAIL = 1024 * 1024;
  */
 export class EventAligner {
   readonly #maxTail: number;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new Pieces();
   #beforeLast = LF;
   #last = LF;
   #midEvent = false;
@@ -77,7 +78,7 @@ export class EventAligner {
     if (end > 0) this.#midEvent = false;
     // Holding the rest of an event would not bring back what has left of it.
     if (this.#midEvent) return chunk;
-    const unfinished = chunk.length - end + (end > 0 ? 0 : this.#heldBytes);
+    const unfinished = chunk.length - end + (end > 0 ? 0 : this.#held.bytes);
     if (unfinished > this.#maxTail) {
       this.#midEvent = true;
       return this.#release(chunk);
@@ -99,16 +100,11 @@ export class EventAligner {
 
   #hold(bytes: Buffer): void {
     this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
   }
 
   #release(bytes: Buffer): Buffer {
-    if (this.#heldBytes === 0) return bytes;
-    this.#held.push(bytes);
+    if (this.#held.bytes === 0) return bytes;
     // Only now: joining at each chunk would be quadratic for an event that comes in many.
-    const joined = Buffer.concat(this.#held, this.#heldBytes + bytes.length);
-    this.#held = [];
-    this.#heldBytes = 0;
-    return joined;
+    return Buffer.concat([...this.#held.take(), bytes]);
   }
 }

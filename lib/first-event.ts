@@ -3,6 +3,10 @@ import { isObject, parseJson } from './json-value.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
 
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+
 /** What the codes mean that Venice writes in place of a status (docs.venice.ai, error codes). */
 const CAUSES: ReadonlyMap<string, FailureCause> = new Map([
   ['MODEL_AT_CAPACITY', 'refused'],
@@ -19,10 +23,24 @@ const CAUSES: ReadonlyMap<string, FailureCause> = new Map([
 
 /** Whether there is more than comments and empty lines. */
 export function hasEvent(chunks: readonly Buffer[]): boolean {
-  const first = chunks[0]?.[0];
-  // Nearly every stream begins with an event, and one look tells.
-  if (first !== undefined && first > 0x20 && first !== 0x3a) return true;
-  return /(?:^|[\r\n])[^:\r\n]/.test(Buffer.concat(chunks).toString('latin1'));
+  const watch = new EventWatch();
+  return chunks.some((chunk) => watch.look(chunk));
+}
+
+/** The same, while the chunks come. */
+export class EventWatch {
+  #hasEvent = false;
+  #isLineStart = true;
+
+  look(chunk: Buffer): boolean {
+    if (this.#hasEvent) return true;
+    for (const byte of chunk) {
+      const isLineEnd = byte === LF || byte === CR;
+      if (this.#isLineStart && !isLineEnd && byte !== COLON) return (this.#hasEvent = true);
+      this.#isLineStart = isLineEnd;
+    }
+    return false;
+  }
 }
 
 /**

@@ -82,8 +82,11 @@ export function forwardedHeaders(
   const named = connectionNames(headers.connection);
   const forwarded: OutgoingHttpHeaders = {};
   for (const name in headers) {
-    if (NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue;
-    forwarded[name] = headers[name];
+    // Servers of the CGI kind read `x_real_ip` as `x-real-ip`.
+    const plain = name.includes('_') ? name.replaceAll('_', '-') : name;
+    if (NOT_FORWARDED.has(plain) || plain.startsWith('x-forwarded-') || named.has(name)) continue;
+    const value = headers[name];
+    if (value !== undefined) forwarded[name] = value;
   }
   const hop = `${httpVersion} ${viaPseudonym}`;
   forwarded['via'] = headers.via === undefined ? hop : `${headers.via}, ${hop}`;

@@ -22,6 +22,8 @@ export interface JsonMember {
   readonly commaAfter: number | undefined;
 }
 
+/** A body that has more of them consists of nothing else, and is not worth the memory. */
+const MOST_FOUND = 2_000;
 /** So many members are found for their `null` alone: a body may consist of nothing else. */
 const MOST_NULLS = 1_000;
 
@@ -31,8 +33,8 @@ const MOST_NULLS = 1_000;
  *
  * @param nullsToo - finds those whose value is `null`, too, up to a thousand
  * @returns `undefined` when the bytes are anything but exactly one JSON object (RFC 8259, no byte
- * order mark), or it is more than a million levels deep: then nobody is to touch them. Invalid UTF-8
- * inside of strings is tolerated.
+ * order mark), it is more than a million levels deep, or it has thousands of such members: then
+ * nobody is to touch them. Invalid UTF-8 inside of strings is tolerated.
  */
 export function findMembers(
   json: Buffer,
@@ -64,6 +66,7 @@ export function findMembers(
     const isWantedNull = nulls < MOST_NULLS && byteAt(json, valueStart) === SMALL_N;
     if (isWantedNull) nulls += 1;
     if (isWantedNull || wanted.has(name)) {
+      if (found.length === MOST_FOUND) return undefined;
       found.push({ name, index, start, valueStart, end, commaBefore, commaAfter });
     }
     if (commaAfter === undefined) return endsAt(json, at + 1) ? found : undefined;

@@ -3,6 +3,7 @@ import { isPlain } from './decode-body.ts';
 import { ProxyError, connectionError, seconds } from './errors.ts';
 import { isJsonType } from './headers.ts';
 import type { Patience } from './patience.ts';
+import { Pieces } from './pieces.ts';
 
 /** Takes an answer's body as it comes. */
 export interface AnswerSink {
@@ -33,11 +34,10 @@ export class UpstreamAnswer implements AnswerSink {
   #sink: AnswerSink = this;
   #isPaused = false;
 
-  #collected: Buffer[] = [];
-  #collectedBytes = 0;
+  readonly #collected = new Pieces();
   #isReplaced = false;
   #replacedType: string | undefined;
-  #onProgress: () => void = () => {};
+  #onProgress: (chunk?: Buffer) => void = () => {};
   #state: 'open' | 'ended' | ProxyError = 'open';
 
   /**
@@ -98,12 +98,12 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   get collectedBytes(): number {
-    return this.#collectedBytes;
+    return this.#collected.bytes;
   }
 
   /** What has come so far and nobody has consumed. */
   get collected(): readonly Buffer[] {
-    return this.#collected;
+    return this.#collected.list;
   }
 
   /**
@@ -112,8 +112,8 @@ export class UpstreamAnswer implements AnswerSink {
    * @param type - its media type, where that is another one, too
    */
   replaceBody(bytes: Buffer, type?: string): void {
-    this.#collected = [bytes];
-    this.#collectedBytes = bytes.length;
+    this.#collected.take();
+    this.#collected.push(bytes);
     this.#isReplaced = true;
     this.#replacedType = type;
   }
@@ -132,23 +132,18 @@ export class UpstreamAnswer implements AnswerSink {
   collectUntil(enough: (chunk: Buffer) => boolean, limitMs?: number): Promise<void> {
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
-      let seen = 0;
-      const check = (): void => {
-        let isEnough = this.#state !== 'open';
-        for (; seen < this.#collected.length && !isEnough; seen += 1) {
-          const chunk = this.#collected[seen];
-          isEnough = chunk !== undefined && enough(chunk);
-        }
-        if (isEnough) done();
-      };
       const done = (): void => {
         clearTimeout(timer);
         this.#onProgress = () => {};
         resolve();
       };
+      const check = (chunk?: Buffer): void => {
+        if (this.#state !== 'open' || (chunk !== undefined && enough(chunk))) done();
+      };
       if (limitMs !== undefined) timer = setTimeout(done, limitMs);
       this.#onProgress = check;
-      check();
+      if (this.collected.some(enough)) done();
+      else check();
     });
   }
 
@@ -156,7 +151,7 @@ export class UpstreamAnswer implements AnswerSink {
   consume(sink: AnswerSink): void {
     this.#sink = sink;
     this.resume();
-    for (const chunk of this.#collected.splice(0)) sink.data(chunk);
+    for (const chunk of this.#collected.take()) sink.data(chunk);
     if (this.#state === 'ended') sink.end();
     else if (this.#state !== 'open') sink.broken(this.#state);
   }
@@ -179,7 +174,7 @@ export class UpstreamAnswer implements AnswerSink {
   /** Nobody wants the rest. A body that has come whole leaves its connection usable. */
   discard(): void {
     this.#sink = NOBODY;
-    this.#collected = [];
+    this.#collected.take();
     if (this.#state !== 'open') return;
     this.#finish(new ProxyError('upstream_disconnected', 'Nobody wanted the rest of the answer.'));
     // Who waits for its beginning waits in vain.
@@ -206,8 +201,7 @@ export class UpstreamAnswer implements AnswerSink {
   // As its own sink it collects.
   data(chunk: Buffer): void {
     this.#collected.push(chunk);
-    this.#collectedBytes += chunk.length;
-    this.#onProgress();
+    this.#onProgress(chunk);
   }
 
   end(): void {

@@ -26,7 +26,8 @@ export function upstreamHeaders(
       headers['content-type'] = type.replace(/(;\s*charset=)[^;]*/i, '$1utf-8');
     }
   } else if (req.headers['content-length'] !== undefined) {
-    headers['content-length'] = req.headers['content-length'];
+    // Without zeros in front: some read those as octal.
+    headers['content-length'] = String(Number(req.headers['content-length']));
   } else if (body.kind === 'passthrough' && METHODS_WITHOUT_FRAMING.has(req.method)) {
     headers['transfer-encoding'] = 'chunked';
   }
