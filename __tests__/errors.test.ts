@@ -13,6 +13,7 @@ import type { ProxyErrorCode } from '../lib/errors.ts';
 
 // A record, so that a code that is forgotten here does not compile.
 const EXPECTED: Record<ProxyErrorCode, readonly [status: number, type: string]> = {
+  invalid_header: [400, 'invalid_request_error'],
   invalid_path: [400, 'invalid_request_error'],
   method_not_allowed: [405, 'invalid_request_error'],
   request_timeout: [408, 'invalid_request_error'],
