@@ -120,6 +120,27 @@ describe('without a key of its own, the entry key comes in X-Proxy-Api-Key', () 
   });
 });
 
+test.each([
+  ['beside the key of the operator', { VENICE_API_KEY, PROXY_API_KEYS }],
+  ['without one', { PROXY_API_KEYS }],
+  ['where nobody asks for it', {}],
+])('no spelling of the entry key’s header carries it upstream, %s', async (_where, env) => {
+  const server = await startTestServer(env);
+  const both = {
+    authorization: 'Bearer entry-key-of-ann',
+    'X-PROXY-Api-Key': 'entry-key-of-ann',
+    connection: 'close, X-Proxy-API-Key',
+    'proxy-authorization': 'Bearer entry-key-of-ann',
+    cookie: 'key=entry-key-of-ann',
+  };
+  const headers = 'VENICE_API_KEY' in env ? both : { ...both, authorization: 'Bearer venice-key' };
+  expect((await chat(server, headers)).status).toBe(200);
+  expect(upstreamHeard(server)).toContain(
+    'VENICE_API_KEY' in env ? `Bearer ${VENICE_API_KEY}` : 'Bearer venice-key',
+  );
+  expect(upstreamHeard(server)).not.toContain('entry-key');
+});
+
 describe('without entry keys everyone enters', () => {
   test('with the own Venice key', async () => {
     const server = await startTestServer();

@@ -23,6 +23,9 @@ const DEFAULTS: ServerSettings = {
   logFormat: 'json',
   debug: '',
   shutdownGraceMs: 30_000,
+  maxConnections: 10_000,
+  headersTimeoutMs: 60_000,
+  requestTimeoutMs: 1_800_000,
   guardsLentKey: false,
 };
 
@@ -62,6 +65,9 @@ describe('settingsFromEnv', () => {
     ['DEBUG', 'express:*', { debug: 'express:*' }],
     ['SHUTDOWN_GRACE', '0', { shutdownGraceMs: 0 }],
     ['SHUTDOWN_GRACE', '2.5', { shutdownGraceMs: 2_500 }],
+    ['MAX_CONNECTIONS', '1', { maxConnections: 1 }],
+    ['HEADERS_TIMEOUT', '0.5', { headersTimeoutMs: 500 }],
+    ['REQUEST_TIMEOUT', '60', { requestTimeoutMs: 60_000 }],
     ['ALLOW_OPEN_KEY', '0', {}],
   ];
   test.each(accepted)('%s=%s is understood', (variable, text, expected) => {
@@ -91,6 +97,11 @@ describe('settingsFromEnv', () => {
     ['SHUTDOWN_GRACE', '-1', /seconds, from 0/],
     ['SHUTDOWN_GRACE', '30s', /seconds, from 0/],
     ['SHUTDOWN_GRACE', '9999999', /seconds, from 0/],
+    ['MAX_CONNECTIONS', '0', /a whole number from 1/],
+    ['MAX_CONNECTIONS', '1e3', /a whole number from 1/],
+    ['HEADERS_TIMEOUT', '0', /seconds above 0/],
+    ['REQUEST_TIMEOUT', '-1', /seconds, from 0/],
+    ['REQUEST_TIMEOUT', '59', /no less than `HEADERS_TIMEOUT` \(60\)/],
     ['ALLOW_OPEN_KEY', 'yes', /1 or 0/],
   ];
   test.each(refused)('%s=%s is refused by name', (variable, text, allowed) => {

@@ -1,24 +1,44 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import type { Socket } from 'node:net';
+import { logServer } from './logs.ts';
+
+/** An attack is told of once in so long, not at each of its connections. */
+const TELL_EVERY_MS = 60_000;
 
 /**
- * Closes an http server without cutting an answer short.
+ * Keeps the connections of an http server to a number, and closes the server without cutting an
+ * answer short.
  *
- * `server.close()` cannot: it takes a connection for idle as soon as `res.end()` was called, and
- * destroys it with what a slow reader has not got yet. So we count the answers that are under way.
+ * `server.maxConnections` would keep out whoever comes last, which is everybody once an attacker
+ * holds them all. Here the connection makes room that has been without a request for longest: one
+ * that is kept, or one whose request does not come.
+ *
+ * `server.close()` takes a connection for idle as soon as `res.end()` was called, and destroys it
+ * with what a slow reader has not got yet. So we count the answers that are under way.
  */
 export class Connections {
   readonly #server: Server;
+  readonly #most: number;
   /** The connections, with the number of requests on each that are not wholly answered. */
   readonly #open = new Map<Socket, number>();
+  /** Those without a request, the one first that has been so for longest. */
+  readonly #idle = new Set<Socket>();
   #isClosing = false;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
-  constructor(server: Server) {
+  /** @param most - how many may be open at once */
+  constructor(server: Server, most: number = Number.POSITIVE_INFINITY) {
     this.#server = server;
+    this.#most = most;
     server.on('connection', (socket: Socket) => {
+      if (!this.#makeRoom()) {
+        socket.destroy();
+        return;
+      }
       this.#open.set(socket, 0);
-      socket.once('close', () => this.#open.delete(socket));
+      this.#idle.add(socket);
+      socket.once('close', () => this.#forget(socket));
     });
     server.prependListener('request', (req: IncomingMessage, res: ServerResponse) => {
       const { socket } = req;
@@ -38,7 +58,7 @@ export class Connections {
       // The close of net, without what the one of http adds.
       NetServer.prototype.close.call(this.#server, () => resolve());
     });
-    for (const [socket, requests] of this.#open) if (requests === 0) socket.destroySoon();
+    for (const socket of this.#idle) socket.destroySoon();
     const grace = setTimeout(() => {
       for (const socket of this.#open.keys()) socket.destroy();
     }, graceMs);
@@ -48,10 +68,37 @@ export class Connections {
     this.#server.close();
   }
 
+  #makeRoom(): boolean {
+    if (this.#open.size < this.#most) return true;
+    this.#tell();
+    const [longest] = this.#idle;
+    if (longest === undefined) return false;
+    // At once: its `close` comes later, and others may want in until then.
+    this.#forget(longest);
+    longest.destroy();
+    return true;
+  }
+
+  #tell(): void {
+    const now = performance.now();
+    if (now - this.#toldAt < TELL_EVERY_MS) return;
+    this.#toldAt = now;
+    const idle = this.#idle.size;
+    logServer('MAX_CONNECTIONS are open: new ones take the place of idle ones', { idle });
+  }
+
+  #forget(socket: Socket): void {
+    this.#open.delete(socket);
+    this.#idle.delete(socket);
+  }
+
   #add(socket: Socket, change: 1 | -1): void {
     const before = this.#open.get(socket);
     if (before === undefined) return;
-    this.#open.set(socket, before + change);
-    if (this.#isClosing && before + change === 0) socket.destroySoon();
+    const now = before + change;
+    this.#open.set(socket, now);
+    if (now > 0) this.#idle.delete(socket);
+    else if (this.#isClosing) socket.destroySoon();
+    else this.#idle.add(socket);
   }
 }

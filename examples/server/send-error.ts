@@ -1,10 +1,19 @@
-import type { Response } from 'express';
+import type { ServerResponse } from 'node:http';
 
 /**
  * Answers with an error in OpenAI's shape, as the proxy's own errors are: so a client's SDK can
  * show the message, whatever it was that refused the request.
  */
-export function sendError(res: Response, status: number, code: string, message: string): void {
+export function sendError(
+  res: ServerResponse,
+  status: number,
+  code: string,
+  message: string,
+): void {
   const type = status < 500 ? 'invalid_request_error' : 'server_error';
-  res.status(status).json({ error: { message, type, param: null, code } });
+  const body = JSON.stringify({ error: { message, type, param: null, code } });
+  res.statusCode = status;
+  res.setHeader('content-type', 'application/json; charset=utf-8');
+  res.setHeader('content-length', Buffer.byteLength(body));
+  res.end(body);
 }

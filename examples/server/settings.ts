@@ -19,6 +19,12 @@ export interface ServerSettings {
   /** Namespaces that the user wants to see, in the syntax of `debug`. */
   readonly debug: string;
   readonly shutdownGraceMs: number;
+  /** So many connections may be open at once. */
+  readonly maxConnections: number;
+  /** So long the head of a request may take to come. */
+  readonly headersTimeoutMs: number;
+  /** The same for a whole request, its body included; not less. */
+  readonly requestTimeoutMs: number;
   /** Where processes share what they know of the rate limits. */
   readonly redis?: RedisAddress | undefined;
   /** The operator's key is lent to whoever is on this machine: web pages are kept out. */
@@ -64,6 +70,9 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
     logFormat: read('LOG_FORMAT', logFormat) ?? (isTerminal ? 'pretty' : 'json'),
     debug: read('DEBUG', (_name, text) => text),
     shutdownGraceMs: read('SHUTDOWN_GRACE', seconds),
+    maxConnections: read('MAX_CONNECTIONS', count),
+    headersTimeoutMs: read('HEADERS_TIMEOUT', limitInSeconds),
+    requestTimeoutMs: read('REQUEST_TIMEOUT', limitInSeconds),
     redis: read('REDIS_URL', redisAddress),
     guardsLentKey: lendsKey && !isOpenAllowed && entryKeys.length === 0,
   };
@@ -72,6 +81,14 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
       `VENICE_API_KEY without PROXY_API_KEYS would lend your key to whoever reaches ` +
         `${settings.host}: set PROXY_API_KEYS, or HOST=127.0.0.1 (not in a container), or ` +
         'ALLOW_OPEN_KEY=1',
+    );
+  }
+  const { headersTimeoutMs, requestTimeoutMs } = settings;
+  if (requestTimeoutMs < headersTimeoutMs) {
+    throw invalid(
+      'REQUEST_TIMEOUT',
+      `no less than \`HEADERS_TIMEOUT\` (${headersTimeoutMs / 1_000})`,
+      JSON.stringify(String(requestTimeoutMs / 1_000)),
     );
   }
   return settings;
@@ -146,6 +163,19 @@ function seconds(name: string, text: string): number {
   const value = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
   if (value <= LONGEST_TIMER_S) return Math.round(value * 1_000);
   throw invalid(name, `seconds, from 0 to ${LONGEST_TIMER_S}`, JSON.stringify(text));
+}
+
+/** Zero would be none at all: a server that never lets go. */
+function limitInSeconds(name: string, text: string): number {
+  const ms = seconds(name, text);
+  if (ms > 0) return ms;
+  throw invalid(name, `seconds above 0, up to ${LONGEST_TIMER_S}`, JSON.stringify(text));
+}
+
+function count(name: string, text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value > 0 && value <= Number.MAX_SAFE_INTEGER) return value;
+  throw invalid(name, 'a whole number from 1', JSON.stringify(text));
 }
 
 function flag(name: string, text: string): boolean {

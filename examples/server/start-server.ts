@@ -65,8 +65,8 @@ async function serve(
   redis?: RedisClient,
 ): Promise<RunningServer> {
   const { app, proxy } = createServerApp(settings, options);
-  const server = createHttpServer(app);
-  const connections = new Connections(server);
+  const server = createHttpServer(app, settings);
+  const connections = new Connections(server, settings.maxConnections);
   const port = await listen(server, settings);
   const url = baseUrl(settings, port);
   // `debug` writes the namespaces that are on into the environment.

@@ -134,6 +134,18 @@ export const SERVER_VARIABLES = table({
     fallback: '30',
     help: 'How long open answers may go on after SIGTERM or SIGINT.',
   },
+  MAX_CONNECTIONS: {
+    fallback: '10000',
+    help: 'Connections at once; beyond, idle ones make room.',
+  },
+  HEADERS_TIMEOUT: {
+    fallback: '60',
+    help: 'How long the head of a request may take.',
+  },
+  REQUEST_TIMEOUT: {
+    fallback: '1800',
+    help: 'How long a whole request may take, its body included.',
+  },
   REDIS_URL: {
     fallback: '',
     shown: 'each process has its own view',
