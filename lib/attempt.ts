@@ -97,6 +97,9 @@ export class Attempt implements CallEvents, Cancellable {
 
   onRequest(request: ClientRequest): void {
     this.#request = request;
+    // RFC 9112 §9.6: who has said `close` (httpxy does where the body is chunked) sends nothing more.
+    // Node goes by what the answer says, and not all servers say it, too.
+    if (request.getHeader('connection') === 'close') request.shouldKeepAlive = false;
     // After a switch of protocols that nobody asked for, this is all that Node says.
     request.once('close', () => {
       if (this.#answer === undefined) this.onError(new Error('the connection was closed'));
