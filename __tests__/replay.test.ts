@@ -275,6 +275,24 @@ describe('kept connections', () => {
     expect(front.recorder.delays).toHaveLength(1);
   });
 
+  test('are not used behind a request that said close, whatever its answer says', async () => {
+    const upstream = await listenRaw((socket, piece) => {
+      // The head, or the end of a chunked body.
+      if (/^GET|0\r\n\r\n$/.test(piece.toString('latin1'))) {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      }
+    });
+    const front = await startFront({ target: upstream.origin, retries: 0 });
+    const headers = { 'content-type': 'text/plain', 'transfer-encoding': 'chunked' };
+    for (const body of ['one', 'two']) {
+      const url = `${front.baseUrl}/models`;
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is what is tested
+      expect((await send(url, { method: 'OPTIONS', headers, body })).text).toBe('ok');
+    }
+    expect((await send(`${front.baseUrl}/models`)).text).toBe('ok');
+    expect(upstream.connections()).toBe(3);
+  });
+
   test('that replace a stale one can fail, and then a retry is used up', async () => {
     const scene = await startScene({ retries: 1 });
     await chat(scene);
