@@ -67,6 +67,21 @@ describe('of a request', () => {
     expect(JSON.stringify(arrived)).not.toContain(value);
   });
 
+  // What stands behind CGI's rules, which know no `-`, reads these as the names above.
+  test.each([
+    'Transfer_Encoding',
+    'Content_Length',
+    'Proxy_Authorization',
+    'X_Real_IP',
+    'X_Forwarded_For',
+    'x_forwarded-for',
+    'Cf_Connecting-IP',
+  ])('%s stays on its hop, too', async (name) => {
+    const arrived = await arrivesOf(`${name}: 7777777`, 'X_Kept: yes');
+    expect(JSON.stringify(arrived)).not.toContain('7777777');
+    expect(arrived['x_kept']).toBe('yes');
+  });
+
   test('what Connection names stays on its hop, however it is written', async () => {
     const arrived = await arrivesOf(
       'Connection: keep-alive,x-one ,  X-TWO,,',

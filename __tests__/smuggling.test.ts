@@ -154,6 +154,50 @@ describe('a request that can be read in two ways is refused and reaches nobody',
       'a chunk that is longer than its size',
       `${post(JSON_TYPE, CHUNKED)}\r\n\r\n2\r\nhello\r\n0\r\n\r\n`,
     ],
+    ...[
+      'identity',
+      '"chunked"',
+      'chunked;q=1',
+      'chunked, chunked',
+      'chunked,',
+      'chunked\r\nTransfer-Encoding: chunked',
+      'chunked\r\nTransfer-Encoding: identity',
+      '\tchunked\t',
+      'chunked\x0b',
+      'chunked\xa0',
+      'chun\x00ked',
+    ].map(
+      (coding) =>
+        [
+          `the coding ${JSON.stringify(coding)} beside a length`,
+          `${post(OTHER_TYPE, `Transfer-Encoding: ${coding}`, 'Content-Length: 6')}\r\n\r\n0\r\n\r\n${SMUGGLED}`,
+        ] as const,
+    ),
+    ['no length', `${post('Content-Length:')}\r\n\r\nhello`],
+    ['a length, then none', `${post('Content-Length: 5', 'Content-Length:')}\r\n\r\nhello`],
+    ['a length with a fraction', `${post('Content-Length: 5.0')}\r\n\r\nhello`],
+    ['a length with an exponent', `${post('Content-Length: 5e0')}\r\n\r\nhello`],
+    ['a bare CR behind the head', `${post(JSON_TYPE, 'Content-Length: 5')}\r\n\rhello`],
+    ['a header without a name', `${post(': 1', 'Content-Length: 5')}\r\n\r\nhello`],
+    ['DEL in a header', `${post('X-A: a\x7fb', 'Content-Length: 5')}\r\n\r\nhello`],
+    ['a space before a chunk size', `${post(JSON_TYPE, CHUNKED)}\r\n\r\n 5\r\nhello\r\n0\r\n\r\n`],
+    ['a chunk size with a sign', `${post(JSON_TYPE, CHUNKED)}\r\n\r\n+5\r\nhello\r\n0\r\n\r\n`],
+    ['no line end behind a chunk', `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5\r\nhello0\r\n\r\n`],
+    ['a bare LF behind a chunk', `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5\r\nhello\n0\r\n\r\n`],
+    ['a bare LF behind the last chunk', `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5\r\nhello\r\n0\r\n\n`],
+    [
+      'a line end in a quoted chunk extension',
+      `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5;a="\r\n"\r\nhello\r\n0\r\n\r\n`,
+    ],
+    [
+      'a chunk extension of 20 kB',
+      `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5;${'e'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`,
+    ],
+    [
+      'a framing in the trailers',
+      `${post(JSON_TYPE, CHUNKED)}\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 99\r\nTransfer-Encoding: x\r\n\r\n${SMUGGLED}`,
+    ],
+    ['a method in small letters', 'get /api/v1/models HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['a space in the path', 'GET /api/v1/mod els HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['NUL in the path', 'GET /api/v1/mod\0els HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['no Host', 'GET /api/v1/models HTTP/1.1\r\n\r\n'],
@@ -265,16 +309,37 @@ function unchunked(body: string): string {
   ).body.toString();
 }
 
-test('a coding before chunked, which would be lost on the way, reaches nobody', async () => {
-  const { front, arrived } = await startGuarded();
-  const client = await dial(front.origin);
-  const start = post(OTHER_TYPE, 'Transfer-Encoding: gzip, chunked');
-  await client.write(`${start}\r\n\r\n${CHUNK}${LAST_CHUNK}`);
-  await client.until('}}');
-  expect(parseAnswer(client.received).status).toBe(501);
-  expect(client.text).toContain('"code":"transfer_coding_unsupported"');
-  expect(arrived()).toEqual([]);
-});
+test.each([
+  ['gzip, chunked'],
+  ['gzip\r\nTransfer-Encoding: chunked'],
+  ['identity, chunked'],
+  [', chunked'],
+])(
+  'a coding before chunked, which would be lost on the way, reaches nobody (%j)',
+  async (coding) => {
+    const { front, arrived } = await startGuarded();
+    const client = await dial(front.origin);
+    const start = post(OTHER_TYPE, `Transfer-Encoding: ${coding}`);
+    await client.write(`${start}\r\n\r\n${CHUNK}${LAST_CHUNK}`);
+    await client.until('}}');
+    expect(parseAnswer(client.received).status).toBe(501);
+    expect(client.text).toContain('"code":"transfer_coding_unsupported"');
+    expect(arrived()).toEqual([]);
+  },
+);
+
+test.each(['0005', '05'])(
+  'a length with zeros in front goes out without them (%s)',
+  async (length) => {
+    const { front, arrived } = await startGuarded();
+    const client = await dial(front.origin);
+    await client.write(`${post(OTHER_TYPE, `Content-Length: ${length}`)}\r\n\r\nhello`);
+    await client.until('{}');
+    expect(arrived()).toMatchObject([{ body: 'hello' }]);
+    const lengths = arrived()[0]?.headers.filter((each) => /^content-length:/i.test(each));
+    expect(lengths).toEqual(['content-length: 5']);
+  },
+);
 
 describe('pipelined requests', () => {
   test('are as many upstream as they were, and are answered in order', async () => {

@@ -1,0 +1,111 @@
+// Measures the proxy beside what could stand in its place. Everything takes most of an hour and is
+// written to docs/benchmark.md and docs/benchmark.svg; a part is only printed:
+//
+//   npm run bench
+//   npm run bench -- --only chat,stream --subjects bare-hpm,ours --rounds 5 --seconds 2
+//   npm run bench -- --quick                 does it run, are all bytes right?
+//   npm run bench -- --only chat --profile   writes a CPU profile of each subject
+import { readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { HELP, parseOrder } from './arguments.ts';
+import type { Order } from './arguments.ts';
+import { closeBench, openBench, startSubject, stopSubjects } from './bench.ts';
+import type { Bench, Running } from './bench.ts';
+import { complaints } from './complaints.ts';
+import { machine } from './machine.ts';
+import { drawReport } from './plot.ts';
+import { reportOf, tableOf } from './report.ts';
+import type { Chapter } from './report.ts';
+import { ROOT } from './root.ts';
+import type { Section } from './sections.ts';
+
+try {
+  await run(parseOrder(process.argv.slice(2)));
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
+  process.exitCode = 1;
+}
+
+async function run(order: Order): Promise<void> {
+  const bench = await openBench(order.profiles);
+  const chapters: Chapter[] = [];
+  const subjects = new Subjects(bench, order);
+  try {
+    for (const section of order.sections) {
+      // oxlint-disable-next-line no-await-in-loop -- one at a time, or they disturb each other
+      const running = await subjects.of(section);
+      if (running.length === 0) continue;
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      const result = await section.measure(bench, running, order.effort);
+      const chapter = { title: section.title(order.effort), result };
+      chapters.push(chapter);
+      console.log(`\n## ${chapter.title}\n\n${tableOf(chapter)}`);
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      await subjects.release(running);
+    }
+  } finally {
+    await subjects.close();
+    await closeBench(bench);
+  }
+  if (order.out !== undefined) await writeReport(order, chapters, bench, order.out);
+  tellFiles(bench);
+  const wrong = complaints(chapters);
+  for (const each of wrong) console.error(each);
+  if (wrong.length > 0) process.exitCode = 1;
+}
+
+/** Starts subjects when they are needed: anew for each section, unless they are shared. */
+class Subjects {
+  readonly #bench: Bench;
+  readonly #order: Order;
+  readonly #running = new Map<string, Running>();
+
+  constructor(bench: Bench, order: Order) {
+    this.#bench = bench;
+    this.#order = order;
+  }
+
+  async of(section: Section): Promise<Running[]> {
+    return Promise.all(
+      this.#order.subjectsOf(section).map(async (subject) => {
+        const known = this.#running.get(subject.name);
+        if (known !== undefined) return known;
+        const running = await startSubject(this.#bench, subject, section.name);
+        this.#running.set(subject.name, running);
+        return running;
+      }),
+    );
+  }
+
+  async release(running: readonly Running[]): Promise<void> {
+    if (this.#order.sharesSubjects) return;
+    for (const { subject } of running) this.#running.delete(subject.name);
+    await stopSubjects(running);
+  }
+
+  close(): Promise<void> {
+    return stopSubjects([...this.#running.values()]);
+  }
+}
+
+async function writeReport(
+  { effort }: Order,
+  chapters: readonly Chapter[],
+  { cores }: Bench,
+  out: string,
+): Promise<void> {
+  const folder = path.resolve(ROOT, out);
+  await writeFile(path.join(folder, 'benchmark.svg'), drawReport(chapters));
+  await writeFile(
+    path.join(folder, 'benchmark.md'),
+    reportOf(chapters, machine(effort, cores.subject !== undefined)),
+  );
+  console.log(`\nWritten to ${folder}: benchmark.md, benchmark.svg`);
+}
+
+function tellFiles({ folder }: Bench): void {
+  console.log(`\nWhat the parts printed: ${folder}`);
+  const profiles = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
+  for (const name of profiles) console.log(`CPU profile: ${path.join(folder, name)}`);
+}
