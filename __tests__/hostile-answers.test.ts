@@ -7,7 +7,7 @@ import { CHAT, closeAfterTest, listenRaw, startFront } from './helpers/scene.ts'
 import type { RawUpstream } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
 import type { Reply } from './helpers/serve.ts';
-import { FIRST_PATH, growthOf } from './helpers/watched.ts';
+import { FIRST_PATH, expectBounded, growthOf } from './helpers/watched.ts';
 import {
   DONE,
   EVENTS,
@@ -68,12 +68,12 @@ describe('an answer in chunks of one byte', () => {
     'a million of them, of %s, arrive whole and take little memory',
     async (_what, type, text, body) => {
       const upstream = await listenWith((socket) => void writeInBytes(socket, type, text, MB));
-      const growth = await growthOf(upstream.origin, async (baseUrl) => {
+      const exercise = async (baseUrl: string): Promise<void> => {
         const reply = await send(`${baseUrl}/anything`, { body });
         expect(reply).toMatchObject({ status: 200, complete: true });
         expect(reply.body.equals(Buffer.from(text.repeat(MB / text.length)))).toBe(true);
-      });
-      expect(growth).toBeLessThan(250);
+      };
+      await expectBounded(upstream.origin, exercise, 250);
     },
     30_000,
   );
