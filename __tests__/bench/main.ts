@@ -10,15 +10,15 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { HELP, parseOrder } from './arguments.ts';
 import type { Order } from './arguments.ts';
-import { closeBench, openBench, startSubject, stopSubjects } from './bench.ts';
-import type { Bench, Running } from './bench.ts';
+import { closeBench, openBench } from './bench.ts';
+import type { Bench } from './bench.ts';
 import { complaints } from './complaints.ts';
 import { machine } from './machine.ts';
 import { drawReport } from './plot.ts';
 import { reportOf, tableOf } from './report.ts';
 import type { Chapter } from './report.ts';
 import { ROOT } from './root.ts';
-import type { Section } from './sections.ts';
+import { RunningSubjects } from './running-subjects.ts';
 
 try {
   await run(parseOrder(process.argv.slice(2)));
@@ -30,7 +30,7 @@ try {
 async function run(order: Order): Promise<void> {
   const bench = await openBench(order.profiles);
   const chapters: Chapter[] = [];
-  const subjects = new Subjects(bench, order);
+  const subjects = new RunningSubjects(bench, order);
   try {
     for (const section of order.sections) {
       // oxlint-disable-next-line no-await-in-loop -- one at a time, or they disturb each other
@@ -53,40 +53,6 @@ async function run(order: Order): Promise<void> {
   const wrong = complaints(chapters);
   for (const each of wrong) console.error(each);
   if (wrong.length > 0) process.exitCode = 1;
-}
-
-/** Starts subjects when they are needed: anew for each section, unless they are shared. */
-class Subjects {
-  readonly #bench: Bench;
-  readonly #order: Order;
-  readonly #running = new Map<string, Running>();
-
-  constructor(bench: Bench, order: Order) {
-    this.#bench = bench;
-    this.#order = order;
-  }
-
-  async of(section: Section): Promise<Running[]> {
-    return Promise.all(
-      this.#order.subjectsOf(section).map(async (subject) => {
-        const known = this.#running.get(subject.name);
-        if (known !== undefined) return known;
-        const running = await startSubject(this.#bench, subject, section.name);
-        this.#running.set(subject.name, running);
-        return running;
-      }),
-    );
-  }
-
-  async release(running: readonly Running[]): Promise<void> {
-    if (this.#order.sharesSubjects) return;
-    for (const { subject } of running) this.#running.delete(subject.name);
-    await stopSubjects(running);
-  }
-
-  close(): Promise<void> {
-    return stopSubjects([...this.#running.values()]);
-  }
 }
 
 async function writeReport(

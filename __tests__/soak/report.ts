@@ -55,12 +55,12 @@ export function page(result: Result): string {
     '| --- | --- |',
     ...rows(troubles),
     '',
-    '| held by the server, after a collection of garbage | after warm-up | at the end | change |',
+    '| held by the server | after warm-up | at the end | change |',
     '| --- | --- | --- | --- |',
-    `| heap, MB | ${mb(warm.heapBytes)} | ${mb(after.heapBytes)} | ${change(warm.heapBytes, after.heapBytes)} |`,
-    `| resident, MB (peak ${mb(peak)}) | ${mb(warm.residentBytes)} | ${mb(after.residentBytes)} | ${change(warm.residentBytes, after.residentBytes)} |`,
-    `| sockets, kept ones that nobody uses aside | ${warm.sockets} | ${after.sockets} | |`,
-    `| timers | ${warm.timers} | ${after.timers} | |`,
+    `| heap at rest, after a collection of garbage, MB | ${mb(warm.heapBytes)} | ${mb(after.heapBytes)} | ${change(warm.heapBytes, after.heapBytes)} |`,
+    `| resident under load, median of half a minute, MB (peak ${mb(peak)}) | ${mb(warm.residentBytes)} | ${mb(after.residentBytes)} | ${change(warm.residentBytes, after.residentBytes)} |`,
+    `| sockets at rest, kept ones that nobody uses aside | ${warm.sockets} | ${after.sockets} | |`,
+    `| timers at rest | ${warm.timers} | ${after.timers} | |`,
     '',
     result.faults.length === 0
       ? 'Every request is accounted for: none lost, none doubled, no answer given to somebody else; ' +

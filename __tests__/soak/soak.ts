@@ -14,7 +14,8 @@ const KEYS = 25;
 const MODELS = ['llama-3.3-70b', 'qwen3-235b', 'venice-uncensored', 'mistral-31-24b'];
 /** Of the whole run. */
 const WARM_UP = 0.3;
-const SAMPLE_EVERY_MS = 2_000;
+const SAMPLE_EVERY_MS = 1_000;
+const SAMPLES_OF_LOAD = 30;
 
 const SERVER = {
   TIMEOUT: '1.5',
@@ -51,17 +52,18 @@ export async function soak(minutes: number, seed: number): Promise<Result> {
   };
   /** Nobody asks for anything: what is held now, but for kept connections, is held for nothing. */
   const atRest = async (): Promise<Holdings> => {
+    // How much of its memory a process gives back, and when, is chance: under load it is steadier.
+    const residentBytes = median(samples.slice(-SAMPLES_OF_LOAD).map((each) => each.residentBytes));
     run.closeConnections();
     let held = await sample();
     for (let look = 0; look < 40; look += 1) {
-      const sockets = held.sockets - venice.openSockets;
-      if (sockets <= 0 && held.timers === 0) break;
+      if (held.sockets <= venice.openSockets && held.timers === 0) break;
       // oxlint-disable-next-line no-await-in-loop -- one look after the other
       await pause(250);
       // oxlint-disable-next-line no-await-in-loop
       held = await sample();
     }
-    return { ...held, sockets: Math.max(0, held.sockets - venice.openSockets) };
+    return { ...held, residentBytes, sockets: Math.max(0, held.sockets - venice.openSockets) };
   };
   try {
     const sampling = setInterval(() => void sample(), SAMPLE_EVERY_MS);
@@ -162,6 +164,10 @@ class Run {
     }
     return undefined;
   }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function pick<T>(list: readonly T[], random: number): T {
