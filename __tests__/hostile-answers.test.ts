@@ -73,7 +73,7 @@ describe('an answer in chunks of one byte', () => {
         expect(reply).toMatchObject({ status: 200, complete: true });
         expect(reply.body.equals(Buffer.from(text.repeat(MB / text.length)))).toBe(true);
       };
-      await expectBounded(upstream.origin, exercise, 250);
+      await expectBounded(upstream.origin, 250, exercise);
     },
     30_000,
   );

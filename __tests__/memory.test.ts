@@ -1,138 +1,14 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
-import { closeAfterTest, startScene } from './helpers/scene.ts';
+import { startScene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
+import { FIRST_PATH, expectBounded, growthOf } from './helpers/watched.ts';
 import { startUpstream } from './helpers/wire.ts';
 
 const MB = 1_000_000;
 const LIMIT_MB = 80;
-
-/** Asked for once, before anything is measured. */
-const FIRST_PATH = '/first';
-
-// A process of its own, as the one that runs the tests is no measure; from what `npm test` builds.
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-
-const PROXY = `
-  import express from 'express';
-  import { createVeniceProxy } from './dist/lib/index.js';
-  const handler = express().use('/api/v1', createVeniceProxy({ target: process.argv[1] }));
-`;
-
-/** What a proxy is at the least. */
-const PIPE = `
-  import http from 'node:http';
-  const handler = (req, res) => {
-    const path = req.url.slice('/api/v1'.length);
-    const { method, headers } = req;
-    const call = http.request(process.argv[1] + path, { method, headers, agent: false });
-    call.on('response', (answer) => {
-      res.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(res);
-    });
-    req.pipe(call);
-  };
-`;
-
-const WATCH = `
-  import { createServer } from 'node:http';
-  let peak = 0;
-  const look = () => { peak = Math.max(peak, process.memoryUsage.rss()); };
-  setInterval(look, 10);
-  process.on('message', (message) => {
-    look();
-    process.send({ peak });
-    if (message === 'forget') peak = 0;
-  });
-  process.on('disconnect', () => process.exit());
-  process.on('warning', (warning) => process.send({ warning: warning.message }));
-  const server = createServer(handler);
-  server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
-`;
-
-interface Report {
-  port?: number;
-  peak?: number;
-  warning?: string;
-}
-
-/** A proxy in a process whose memory is watched. */
-class Watched {
-  readonly #child: ChildProcess;
-  readonly warnings: string[] = [];
-  baseUrl = '';
-  #before = 0;
-
-  constructor(program: string, target: string) {
-    const code = program + WATCH;
-    this.#child = spawn(process.execPath, ['--input-type=module', '-e', code, target], {
-      cwd: ROOT,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    this.#child.on('message', ({ warning }: Report) => {
-      if (warning !== undefined) this.warnings.push(warning);
-    });
-    closeAfterTest(async () => {
-      const ended = once(this.#child, 'exit');
-      this.#child.kill();
-      await ended;
-    });
-  }
-
-  /** Starts to measure, after a request that loads what is loaded only once. */
-  async begin(): Promise<void> {
-    const { port = 0 } = await this.#report();
-    this.baseUrl = `http://127.0.0.1:${port}/api/v1`;
-    await send(this.baseUrl + FIRST_PATH);
-    await this.#ask('forget');
-    this.#before = await this.#ask('peak');
-  }
-
-  /** By how much the process has grown at most, in MB. */
-  async growth(): Promise<number> {
-    return ((await this.#ask('peak')) - this.#before) / MB;
-  }
-
-  async #ask(what: 'forget' | 'peak'): Promise<number> {
-    const report = this.#report();
-    this.#child.send(what);
-    return (await report).peak ?? Number.NaN;
-  }
-
-  async #report(): Promise<Report> {
-    for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- the first that is no warning
-      const [report] = (await once(this.#child, 'message')) as [Report];
-      if (report.warning === undefined) return report;
-    }
-  }
-}
-
-type Exercise = (baseUrl: string) => Promise<void>;
-
-async function growthOf(program: string, target: string, exercise: Exercise): Promise<number> {
-  const watched = new Watched(program, target);
-  await watched.begin();
-  await exercise(watched.baseUrl);
-  expect(watched.warnings).toEqual([]);
-  return watched.growth();
-}
-
-/**
- * Node 24 lets more than 60 MB of buffers lie about before it collects them, so that a bare pipe
- * grows by 65 to 90 MB, too. Where the limit is passed, the pipe shows how much of that is Node's;
- * without back-pressure it would be all of the 200 MB.
- */
-async function expectBounded(target: string, exercise: Exercise): Promise<void> {
-  const growth = await growthOf(PROXY, target, exercise);
-  const limit = growth < LIMIT_MB ? LIMIT_MB : 2 * (await growthOf(PIPE, target, exercise));
-  expect(growth).toBeLessThan(Math.max(limit, LIMIT_MB));
-}
 
 const rest = (ms: number): Promise<void> =>
   new Promise((resolve) => {
@@ -184,7 +60,7 @@ describe('the process grows by less than 80 MB', () => {
         if (req.url === FIRST_PATH) res.end('{}');
         else void take();
       });
-      await expectBounded(upstream, async (baseUrl) => {
+      await expectBounded(upstream, LIMIT_MB, async (baseUrl) => {
         const request = http.request(`${baseUrl}/audio/transcriptions`, {
           method: 'POST',
           agent: false,
@@ -216,7 +92,7 @@ describe('the process grows by less than 80 MB', () => {
         if (req.url === FIRST_PATH) res.end('{}');
         else void give();
       });
-      await expectBounded(upstream, async (baseUrl) => {
+      await expectBounded(upstream, LIMIT_MB, async (baseUrl) => {
         const request = http.get(`${baseUrl}/download`, { agent: false });
         const [response] = (await once(request, 'response')) as [http.IncomingMessage];
         const got = await readSlowly(response);
@@ -231,7 +107,7 @@ describe('the process grows by less than 80 MB', () => {
 test('a body that is held takes less than four times its size', async () => {
   const { venice, target } = await startScene();
   const messages = [{ role: 'user', content: 'x'.repeat(25 * MB) }];
-  const growth = await growthOf(PROXY, target, async (baseUrl) => {
+  const growth = await growthOf(target, async (baseUrl) => {
     const body = { model: 'm', messages, top_logprobs: 1 };
     const reply = await send(`${baseUrl}/chat/completions`, { body });
     expect(reply.status).toBe(200);

@@ -11,6 +11,10 @@ export interface CrowdResult {
   readonly releasedWithinMs: number;
 }
 
+/** Who collects a stream until its end never brings an event of one that has none. */
+const PATIENCE_MS = 2_000;
+const PATIENCE_EACH_MS = 10;
+
 const EVENT = Buffer.from('data: ');
 
 /** Streams that stay open, and count their events. */
@@ -23,6 +27,10 @@ export class OpenStreams {
     const bytes = requestBytes(address, { ...CHAT, body: SLOW_BODY }, 'bench-key-0');
     let silent = count;
     return new Promise((resolve, reject) => {
+      const patience = setTimeout(
+        () => reject(new Error(`${silent} of ${count} streams bring nothing`)),
+        PATIENCE_MS + count * PATIENCE_EACH_MS,
+      );
       for (let index = 0; index < count; index += 1) {
         let isSilent = true;
         const connection = new Connection(address.port);
@@ -36,7 +44,9 @@ export class OpenStreams {
             if (!isSilent) return;
             isSilent = false;
             silent -= 1;
-            if (silent === 0) resolve();
+            if (silent > 0) return;
+            clearTimeout(patience);
+            resolve();
           },
           onEnd: (failure) => reject(new Error(failure ?? 'ends the stream')),
         });

@@ -135,8 +135,8 @@ export async function growthOf(
  */
 export async function expectBounded(
   target: string,
-  exercise: (baseUrl: string) => Promise<void>,
   limitMb: number,
+  exercise: (baseUrl: string) => Promise<void>,
 ): Promise<void> {
   const growth = await growthOf(target, exercise);
   const limit = growth < limitMb ? limitMb : 2 * (await growthOf(target, exercise, {}, PIPE));
