@@ -60,9 +60,15 @@ export function play(baseUrl: string, agent: http.Agent, request: Request): Prom
       });
       response.on('error', () => {});
       response.on('close', () => {
-        resolve(hasLeft ? 'left' : endingOf(response, Buffer.concat(pieces), kind, marker));
+        resolve(hasLeft ? 'left' : endingOf(response, Buffer.concat(pieces), request));
       });
     });
+    if (trouble?.client === 'leaves in the upload' && body !== undefined) {
+      // All but the last byte, so that the proxy has begun to hold or to pass on what it waits for.
+      call.write(body.slice(0, -1));
+      setTimeout(leave, 15);
+      return;
+    }
     call.end(body);
   });
 }
@@ -80,7 +86,9 @@ function decoded({ headers }: IncomingMessage, body: Buffer): string | undefined
   }
 }
 
-function endingOf(response: IncomingMessage, body: Buffer, kind: Kind, marker: string): Ending {
+function endingOf(response: IncomingMessage, body: Buffer, request: Request): Ending {
+  const { id, kind, model } = request;
+  const marker = `marker-${id}-end`;
   const text = decoded(response, body);
   // What cannot be decoded shows by that.
   if (text === undefined) return 'broken';
@@ -88,7 +96,7 @@ function endingOf(response: IncomingMessage, body: Buffer, kind: Kind, marker: s
   if (markers.some((each) => each !== marker)) return "somebody else's";
   if (!response.complete) return 'broken';
   if ((response.statusCode ?? 0) >= 400 || text.includes('data: {"error"')) return 'refused';
-  if (kind.isMarked === true && !markers.includes(marker)) return "somebody else's";
   if (kind.isStream === true && !text.includes('[DONE]')) return 'lost';
+  if (kind.isOwn?.(text, marker, model) === false) return "somebody else's";
   return 'answered';
 }

@@ -42,7 +42,8 @@ export function page(result: Result): string {
     'are too small, while everything goes wrong that the table tells of.',
     '',
     `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${os.cpus().length} × ` +
-      `${cpu?.model.trim() ?? 'unknown'}; ${minutes} minutes, ${requests} requests, ` +
+      `${cpu?.model.trim() ?? 'unknown'}; ${minutes} minutes, ${requests} requests ` +
+      `(${(requests / minutes / 60).toFixed(0)} a second), ` +
       `${upstreamCalls} upstream calls.`,
     '',
     '![memory and requests over time](soak.svg)',

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import type { Fault, RecordedCall } from '../../examples/stand-in-venice.ts';
+import { idFor } from '../../examples/stand-in-venice/chat.ts';
+import { createEmbeddings } from '../../examples/stand-in-venice/embeddings.ts';
 
 /** One kind of request of the mixture. */
 export interface Kind {
@@ -12,11 +13,34 @@ export interface Kind {
   readonly isStream?: boolean;
   /** Billed by the call: to be done once at most. */
   readonly isBilled?: boolean;
-  /** Whether the answer shows whose it is. */
-  readonly isMarked?: boolean;
+  /** Whether the answer is this request's own: nobody else's looks like it. */
+  isOwn?(answer: string, marker: string, model: string): boolean;
 }
 
 const JSON_TYPE = 'application/json';
+const BOUNDARY = 'soak-boundary';
+const DIMENSIONS = 64;
+
+const hasMarker = (answer: string, marker: string): boolean => answer.includes(marker);
+
+/** The stand-in tells how much it was sent: no two requests that are near in time send as much. */
+function uploadOf(marker: string): Buffer {
+  const id = Number.parseInt(/^marker-(\w+)-end$/.exec(marker)?.[1] ?? '', 36);
+  const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n`;
+  const end = `\r\n--${BOUNDARY}--\r\n`;
+  return Buffer.concat([
+    Buffer.from(head),
+    Buffer.alloc(200_000 + (id % 50_000), 170),
+    Buffer.from(end),
+  ]);
+}
+
+/** The stand-in makes the same vector of the same text each time. */
+function vectorOf(marker: string, model: string): string {
+  const body = { model, input: marker, encoding_format: 'base64', dimensions: DIMENSIONS };
+  const { pieces } = createEmbeddings(body);
+  return /"embedding":"([^"]+)"/.exec(Buffer.concat([...pieces]).toString())?.[1] ?? 'no vector';
+}
 const chat = (marker: string, model: string, more: object): string =>
   JSON.stringify({ model, messages: [{ role: 'user', content: marker }], ...more });
 
@@ -27,7 +51,7 @@ export const KINDS: readonly Kind[] = [
     path: '/chat/completions',
     type: JSON_TYPE,
     body: (marker, model) => chat(marker, model, { logprobs: true }),
-    isMarked: true,
+    isOwn: hasMarker,
   },
   {
     name: 'stream',
@@ -36,7 +60,7 @@ export const KINDS: readonly Kind[] = [
     type: JSON_TYPE,
     body: (marker, model) => chat(marker, model, { stream: true, thinking: true }),
     isStream: true,
-    isMarked: true,
+    isOwn: hasMarker,
   },
   {
     name: 'embeddings',
@@ -44,15 +68,22 @@ export const KINDS: readonly Kind[] = [
     path: '/embeddings',
     type: JSON_TYPE,
     body: (marker, model) =>
-      JSON.stringify({ model, input: marker, encoding_format: 'base64', dimensions: 64 }),
+      JSON.stringify({
+        model,
+        input: marker,
+        encoding_format: 'base64',
+        dimensions: DIMENSIONS,
+      }),
+    isOwn: (answer, marker, model) => answer.includes(vectorOf(marker, model)),
   },
   {
     name: 'upload',
     method: 'POST',
     path: '/audio/transcriptions',
-    type: 'application/octet-stream',
-    body: () => randomBytes(200_000),
+    type: `multipart/form-data; boundary=${BOUNDARY}`,
+    body: uploadOf,
     isBilled: true,
+    isOwn: (answer, marker) => answer.includes(`"bytes":${uploadOf(marker).length}`),
   },
   {
     name: 'image',
@@ -61,6 +92,7 @@ export const KINDS: readonly Kind[] = [
     type: JSON_TYPE,
     body: (marker, model) => JSON.stringify({ model, prompt: marker }),
     isBilled: true,
+    isOwn: (answer, marker) => answer.includes(idFor('generate-image', marker)),
   },
   { name: 'models', method: 'GET', path: '/models' },
 ];
@@ -72,7 +104,11 @@ export interface Trouble {
   readonly fault?: Fault;
   readonly always?: boolean;
   /** What the client does. */
-  readonly client?: 'leaves early' | 'leaves in the answer' | 'reads slowly';
+  readonly client?:
+    | 'leaves in the upload'
+    | 'leaves early'
+    | 'leaves in the answer'
+    | 'reads slowly';
 }
 
 export const TROUBLES: readonly Trouble[] = [
@@ -103,6 +139,7 @@ export const TROUBLES: readonly Trouble[] = [
     percent: 2,
     fault: { kind: 'unknown-field', field: 'thinking', shape: 'zod' },
   },
+  { name: 'client leaves in the upload', percent: 2, client: 'leaves in the upload' },
   { name: 'client leaves early', percent: 3, client: 'leaves early' },
   { name: 'client leaves in the answer', percent: 3, client: 'leaves in the answer' },
   { name: 'client reads slowly', percent: 2, client: 'reads slowly' },
@@ -119,23 +156,31 @@ export interface Seen {
   perhapsDone: number;
 }
 
-async function noteEnd(call: RecordedCall, seen: Seen): Promise<void> {
-  await call.over;
-  const isRefused = call.status === 429 || call.status === 503;
-  if (!isRefused) seen.perhapsDone += 1;
-}
-
 /** Makes the calls meet their troubles, and keeps count of them. */
 export class Account {
   readonly seen = new Map<string, Seen>();
+  /** Calls that have not ended. */
+  open = 0;
+  /** Calls of which a part of the body only has arrived. */
+  cutUploads = 0;
 
   readonly onCall = (call: RecordedCall): Fault | undefined => {
     const id = String(call.headers[ID_HEADER]);
     const seen = this.seen.get(id) ?? { calls: 0, perhapsDone: 0 };
     this.seen.set(id, seen);
     seen.calls += 1;
-    void noteEnd(call, seen);
+    this.open += 1;
+    void this.#noteEnd(call, seen);
     const trouble = TROUBLES.find(({ name }) => name === call.headers[TROUBLE_HEADER]);
     return trouble?.always === true || seen.calls === 1 ? trouble?.fault : undefined;
   };
+
+  async #noteEnd(call: RecordedCall, seen: Seen): Promise<void> {
+    await call.over;
+    this.open -= 1;
+    const length = Number(call.headers['content-length'] ?? 0);
+    if (call.bodyBytes < length) this.cutUploads += 1;
+    const isRefused = call.status === 429 || call.status === 503;
+    if (!isRefused) seen.perhapsDone += 1;
+  }
 }

@@ -9,7 +9,7 @@ import type { Result, Sample } from './report.ts';
 import { Subject } from './subject.ts';
 import type { Holdings } from './subject.ts';
 
-const CLIENTS = 40;
+const CLIENTS = 60;
 const KEYS = 25;
 const MODELS = ['llama-3.3-70b', 'qwen3-235b', 'venice-uncensored', 'mistral-31-24b'];
 /** Of the whole run. */
@@ -32,7 +32,8 @@ export async function soak(minutes: number, seed: number): Promise<Result> {
   const venice = createStandInVenice({
     onCall: account.onCall,
     keptCalls: 200,
-    requests: { limit: 60, windowMs: 2_000 },
+    // Small enough for windows to be used up by what comes of 40 clients.
+    requests: { limit: 8, windowMs: 2_000 },
     tokens: false,
     abuse: { failures: 50, windowMs: 2_000 },
     tokenDelayMs: 2,
@@ -72,7 +73,7 @@ export async function soak(minutes: number, seed: number): Promise<Result> {
     await run.load(minutes * 60_000 * (1 - WARM_UP));
     clearInterval(sampling);
     const after = await atRest();
-    const faults = [...run.faults(account, subject)];
+    const faults = [...run.faults(account, subject), ...unproven(run, account, subject)];
     if ((await subject.stop()) !== 0) faults.push('the server did not stop in order');
     const upstreamCalls = [...account.seen.values()].reduce((sum, { calls }) => sum + calls, 0);
     const { requests, endings, troubles } = run;
@@ -85,11 +86,26 @@ export async function soak(minutes: number, seed: number): Promise<Result> {
   }
 }
 
+/** What has not happened, and so is not proved, and what goes on although nobody waits for it. */
+function* unproven(run: Run, account: Account, subject: Subject): Generator<string> {
+  for (const { name } of KINDS) {
+    if (!run.answered.has(name)) yield `no ${name} was ever answered`;
+  }
+  // A short run may be over before it comes to that.
+  if (run.requests > 10_000 && subject.held === 0) yield 'no window was ever used up';
+  if (run.requests > 10_000 && account.cutUploads === 0)
+    yield 'no client ever left in the middle of its upload';
+  // Their sockets look like kept ones, as they are open at both ends.
+  if (account.open > 0) yield `${account.open} upstream calls have not ended`;
+}
+
 /** The clients of a run, and what they have seen. */
 class Run {
   requests = 0;
   readonly endings = new Map<Ending, number>();
   readonly troubles = new Map<string, number>();
+  /** How many were answered, by what they asked for. */
+  readonly answered = new Map<string, number>();
   readonly #baseUrl: string;
   readonly #random: () => number;
   #agent = new http.Agent({ keepAlive: true });
@@ -109,6 +125,7 @@ class Run {
         // oxlint-disable-next-line no-await-in-loop -- a client asks for one thing after the other
         const ending = await play(this.#baseUrl, this.#agent, request);
         count(this.endings, ending);
+        if (ending === 'answered') count(this.answered, request.kind.name);
         this.#ended.set(request.id, { request, ending });
       }
     };

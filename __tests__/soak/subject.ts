@@ -28,6 +28,9 @@ export class Subject {
   readonly #child: ChildProcess;
   /** Ended requests, by how they ended: from the log. */
   readonly outcomes = new Map<string, number>();
+  /** Requests that were held for the limit of a window: from the log. */
+  held = 0;
+  readonly #ended = new Set<string>();
   readonly #strange: string[] = [];
   #exit: number | null | undefined;
 
@@ -88,9 +91,15 @@ export class Subject {
       this.#strange.push(line.slice(0, 300));
       return;
     }
-    const { name, message, outcome } = JSON.parse(line) as Record<string, string | undefined>;
+    const { name, message, outcome, reason, id } = JSON.parse(line) as Record<
+      string,
+      string | undefined
+    >;
     if (message === 'listening') this.#onListening();
+    if (message === 'held' && reason === 'request limit') this.held += 1;
     if (name !== 'venice-proxy:request-log' || outcome === undefined) return;
+    if (this.#ended.has(String(id))) this.#strange.push(`request ${id} has ended twice`);
+    this.#ended.add(String(id));
     this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
   }
 }
