@@ -26,6 +26,6 @@ export const QUICK: Effort = {
   warmUpSeconds: 0,
   streams: 20,
   crowd: 50,
-  windowSeconds: 1,
+  windowSeconds: 1.5,
   growth: { concurrency: [1, 4], buckets: [1, 10], requests: [50, 100] },
 };

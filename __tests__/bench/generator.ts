@@ -44,6 +44,8 @@ export interface GeneratorCalls {
   closeStreams(): void;
   /** Sends a crowd whose window is used up; resolves when all of it is on its way. */
   gatherCrowd(address: Address, count: number, key: string): Promise<void>;
+  /** Whether nobody of the crowd has an answer yet. */
+  crowdIsWaiting(): boolean;
   /** Resolves when the crowd has its answers. */
   crowdAnswered(): Promise<CrowdResult>;
 }
@@ -98,5 +100,6 @@ becomePart<GeneratorCalls>({
   events: () => openStreams.events,
   closeStreams: () => openStreams.close(),
   gatherCrowd: (address, count, key) => crowd.gather(address, count, key),
+  crowdIsWaiting: () => crowd.isWaiting(),
   crowdAnswered: () => crowd.answered(),
 });

@@ -30,9 +30,12 @@ interface Level {
   readonly timers: number;
 }
 
-/** Measures one round; tells what is held, as soon as it is. */
-type Trial = (running: Running, round: number, onHeld: () => Promise<void>) => Promise<Figures>;
-type Figures = Pick<HeldRound, 'cpuUs' | 'releasedWithinMs'>;
+/** Measures one round; tells what is held, as soon as it is. `undefined`: it does not count. */
+type Trial = (
+  running: Running,
+  round: number,
+  onHeld: () => Promise<void>,
+) => Promise<Pick<HeldRound, 'cpuUs' | 'releasedWithinMs'> | undefined>;
 
 /** So many streams that stay open, each with an event every 100 ms. */
 export function measureOpenStreams(
@@ -41,18 +44,24 @@ export function measureOpenStreams(
   effort: Effort,
 ): Promise<Held[]> {
   const { streams } = effort;
-  return measureHeld(subjects, effort, streams, async ({ part, address }, _round, onHeld) => {
-    try {
-      await generator.call('openStreams', address, streams);
-      await onHeld();
-      const [cpuBefore, before] = [await part.call('cpuUs'), await generator.call('events')];
-      await sleep(1_000 * effort.seconds);
-      const [cpuAfter, after] = [await part.call('cpuUs'), await generator.call('events')];
-      return { cpuUs: (cpuAfter - cpuBefore) / (after - before), releasedWithinMs: undefined };
-    } finally {
-      await generator.call('closeStreams');
-    }
-  });
+  return measureHeld(
+    'open-streams',
+    subjects,
+    effort,
+    streams,
+    async ({ part, address }, _round, onHeld) => {
+      try {
+        await generator.call('openStreams', address, streams);
+        await onHeld();
+        const [cpuBefore, before] = [await part.call('cpuUs'), await generator.call('events')];
+        await sleep(1_000 * effort.seconds);
+        const [cpuAfter, after] = [await part.call('cpuUs'), await generator.call('events')];
+        return { cpuUs: (cpuAfter - cpuBefore) / (after - before), releasedWithinMs: undefined };
+      } finally {
+        await generator.call('closeStreams');
+      }
+    },
+  );
 }
 
 /** So many requests that wait until a window resets. */
@@ -63,14 +72,17 @@ export async function measureCrowd(
 ): Promise<Held[]> {
   const { crowd, windowSeconds } = effort;
   await upstream.call('setWindow', 1_000 * windowSeconds);
-  return measureHeld(subjects, effort, crowd, async ({ part, address }, round, onHeld) => {
+  return measureHeld('crowd', subjects, effort, crowd, async ({ part, address }, round, onHeld) => {
     const key = `bench-crowd-${address.port}-${round}`;
     await generator.call('gatherCrowd', address, crowd, key);
     await onHeld();
     const cpuBefore = await part.call('cpuUs');
+    const isWaiting = await generator.call('crowdIsWaiting');
     const { failures, failure, releasedWithinMs } = await generator.call('crowdAnswered');
     const cpuAfter = await part.call('cpuUs');
     if (failures > 0) throw new Error(`${failures} of ${crowd} answers were wrong: ${failure}`);
+    // A machine that was busy elsewhere: the window was over before all had come.
+    if (!isWaiting) return undefined;
     return { cpuUs: (cpuAfter - cpuBefore) / crowd, releasedWithinMs };
   });
 }
@@ -79,6 +91,7 @@ export async function measureCrowd(
 const SETTLE_MS = 400;
 
 async function measureHeld(
+  name: string,
   subjects: readonly Running[],
   { rounds }: Effort,
   count: number,
@@ -88,7 +101,7 @@ async function measureHeld(
     running,
     rounds: [] as HeldRound[],
     residentEach: Number.NaN,
-    reason: undefined as string | undefined,
+    reason: running.subject.cannot?.[name],
   }));
   /* oxlint-disable no-await-in-loop -- in turns, that is the point */
   for (let round = 0; round < rounds; round += 1) {
@@ -101,11 +114,13 @@ async function measureHeld(
           await sleep(SETTLE_MS);
           held = await levelOf(each.running);
         });
-        each.rounds.push({
-          ...figures,
-          usedEach: (held.used - before.used) / count,
-          timersEach: (held.timers - before.timers) / count,
-        });
+        if (figures !== undefined) {
+          each.rounds.push({
+            ...figures,
+            usedEach: (held.used - before.used) / count,
+            timersEach: (held.timers - before.timers) / count,
+          });
+        }
         if (round === 0) each.residentEach = (held.resident - before.resident) / count;
       } catch (error) {
         each.reason = error instanceof Error ? error.message : String(error);

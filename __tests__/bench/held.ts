@@ -11,9 +11,8 @@ export interface CrowdResult {
   readonly releasedWithinMs: number;
 }
 
-/** Who collects a stream until its end never brings an event of one that has none. */
-const PATIENCE_MS = 2_000;
-const PATIENCE_EACH_MS = 10;
+/** For all of them to bring something; nothing is measured meanwhile. */
+const PATIENCE_MS = 30_000;
 
 const EVENT = Buffer.from('data: ');
 
@@ -29,15 +28,19 @@ export class OpenStreams {
     return new Promise((resolve, reject) => {
       const patience = setTimeout(
         () => reject(new Error(`${silent} of ${count} streams bring nothing`)),
-        PATIENCE_MS + count * PATIENCE_EACH_MS,
+        PATIENCE_MS,
       );
+      const fail = (reason: string): void => {
+        clearTimeout(patience);
+        reject(new Error(reason));
+      };
       for (let index = 0; index < count; index += 1) {
         let isSilent = true;
         const connection = new Connection(address.port);
         this.#connections.push(connection);
         connection.send(bytes, {
           onHead: (status) => {
-            if (status !== 200) reject(new Error(`answers ${status} to it`));
+            if (status !== 200) fail(`answers ${status} to it`);
           },
           onBody: (piece) => {
             this.events += eventsIn(piece);
@@ -48,7 +51,7 @@ export class OpenStreams {
             clearTimeout(patience);
             resolve();
           },
-          onEnd: (failure) => reject(new Error(failure ?? 'ends the stream')),
+          onEnd: (failure) => fail(failure ?? 'ends the stream'),
         });
       }
     });
@@ -68,15 +71,22 @@ function eventsIn(piece: Buffer): number {
 /** Requests that find their window used up. */
 export class Crowd {
   #answered: Promise<CrowdResult> | undefined;
+  #hasAnswer: (() => boolean) | undefined;
 
   /** One uses the window up, then the others come; resolves when all are sent. */
   async gather(address: Address, count: number, key: string): Promise<void> {
     const bytes = requestBytes(address, { ...CHAT, body: CROWD_BODY }, key);
     const first = await sendAll(address, bytes, 1).answered;
     if (first.failure !== undefined) throw new Error(first.failure);
-    const { sent, answered } = sendAll(address, bytes, count);
+    const { sent, answered, hasAnswer } = sendAll(address, bytes, count);
     this.#answered = answered;
+    this.#hasAnswer = hasAnswer;
     await sent;
+  }
+
+  /** Whether nobody has an answer yet. */
+  isWaiting(): boolean {
+    return this.#hasAnswer?.() === false;
   }
 
   /** Resolves when each has its answer. */
@@ -86,18 +96,21 @@ export class Crowd {
   }
 }
 
-function sendAll(
-  address: Address,
-  bytes: Buffer,
-  count: number,
-): { sent: Promise<unknown>; answered: Promise<CrowdResult> } {
+interface Sent {
+  /** Resolves when all connections stand; what was written is then on its way. */
+  readonly sent: Promise<unknown>;
+  readonly answered: Promise<CrowdResult>;
+  readonly hasAnswer: () => boolean;
+}
+
+function sendAll(address: Address, bytes: Buffer, count: number): Sent {
   const connections = Array.from({ length: count }, () => new Connection(address.port));
   const sent = Promise.all(connections.map(({ connected }) => connected));
+  let firstAt: number | undefined;
   const answered = new Promise<CrowdResult>((resolve) => {
     let open = count;
     let failures = 0;
     let firstFailure: string | undefined;
-    let firstAt: number | undefined;
     for (const connection of connections) {
       const pieces: Buffer[] = [];
       connection.send(bytes, {
@@ -120,5 +133,5 @@ function sendAll(
       });
     }
   });
-  return { sent, answered };
+  return { sent, answered, hasAnswer: () => firstAt !== undefined };
 }

@@ -6,12 +6,12 @@
 //   npm run bench -- --quick                 does it run, are all bytes right?
 //   npm run bench -- --only chat --profile   writes a CPU profile of each subject
 import { readdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { HELP, parseOrder } from './arguments.ts';
 import type { Order } from './arguments.ts';
 import { closeBench, openBench } from './bench.ts';
-import type { Bench } from './bench.ts';
+import type { Bench, Effort } from './bench.ts';
 import { complaints } from './complaints.ts';
 import { machine } from './machine.ts';
 import { drawReport } from './plot.ts';
@@ -20,43 +20,54 @@ import type { Chapter } from './report.ts';
 import { ROOT } from './root.ts';
 import { RunningSubjects } from './running-subjects.ts';
 
+let order: Order | undefined;
 try {
-  await run(parseOrder(process.argv.slice(2)));
+  order = parseOrder(process.argv.slice(2));
 } catch (error) {
-  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
+  console.error(`${reasonOf(error)}\n\n${HELP}`);
   process.exitCode = 1;
 }
+if (order !== undefined) await run(order);
 
-async function run(order: Order): Promise<void> {
-  const bench = await openBench(order.profiles);
+async function run({ effort, out, profiles, ...rest }: Order): Promise<void> {
+  const bench = await openBench(profiles);
+  const subjects = new RunningSubjects(bench, rest);
   const chapters: Chapter[] = [];
-  const subjects = new RunningSubjects(bench, order);
-  try {
-    for (const section of order.sections) {
+  const wrong: string[] = [];
+  for (const section of rest.sections) {
+    const title = section.title(effort);
+    try {
       // oxlint-disable-next-line no-await-in-loop -- one at a time, or they disturb each other
       const running = await subjects.of(section);
       if (running.length === 0) continue;
       // oxlint-disable-next-line no-await-in-loop -- the same
-      const result = await section.measure(bench, running, order.effort);
-      const chapter = { title: section.title(order.effort), result };
+      const chapter = { title, result: await section.measure(bench, running, effort) };
       chapters.push(chapter);
-      console.log(`\n## ${chapter.title}\n\n${tableOf(chapter)}`);
+      console.log(`\n## ${title}\n\n${tableOf(chapter)}`);
+    } catch (error) {
+      // The figures of the other sections were long in coming.
+      wrong.push(`${title}: ${reasonOf(error)}`);
+    } finally {
       // oxlint-disable-next-line no-await-in-loop -- the same
-      await subjects.release(running);
+      await subjects.release();
     }
-  } finally {
-    await subjects.close();
-    await closeBench(bench);
   }
-  if (order.out !== undefined) await writeReport(order, chapters, bench, order.out);
-  tellFiles(bench);
-  const wrong = complaints(chapters);
+  await subjects.close();
+  await closeBench(bench);
+  if (out !== undefined) await writeReport(effort, chapters, bench, out);
+  wrong.push(...complaints(chapters));
   for (const each of wrong) console.error(each);
   if (wrong.length > 0) process.exitCode = 1;
+  if (wrong.length > 0 || profiles) tellFiles(bench);
+  else await rm(bench.folder, { recursive: true });
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function writeReport(
-  { effort }: Order,
+  effort: Effort,
   chapters: readonly Chapter[],
   { cores }: Bench,
   out: string,

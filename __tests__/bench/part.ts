@@ -87,7 +87,7 @@ export class Part<C extends Calls> {
         resolve({ id, failure: error.message });
       });
     });
-    if (reply.failure !== undefined) throw new Error(`${this.#name}: ${reply.failure}`);
+    if (reply.failure !== undefined) throw new Error(reply.failure);
     return reply.value as Result<C, K>;
   }
 

@@ -36,7 +36,14 @@ export function drawReport(chapters: readonly Chapter[]): string {
   }
   if (growths.length > 0) {
     top += 48;
-    lines.push(text(16, top, 'head', 'µs a request, as it grows'));
+    lines.push(
+      text(
+        16,
+        top,
+        'head',
+        'µs a request, as it grows (green: the bundled server, grey: Express + http-proxy-middleware)',
+      ),
+    );
     top += 18;
     lines.push(...growths.flatMap((growth, index) => drawGrowth(growth, index, top)));
     top += CHART.height + 40;

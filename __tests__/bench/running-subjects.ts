@@ -3,13 +3,15 @@ import { startSubject, stopSubjects } from './bench.ts';
 import type { Bench, Running } from './bench.ts';
 import type { Section } from './sections.ts';
 
+type SubjectOrder = Pick<Order, 'subjectsOf' | 'sharesSubjects'>;
+
 /** Starts subjects when they are needed: anew for each section, unless they are shared. */
 export class RunningSubjects {
   readonly #bench: Bench;
-  readonly #order: Order;
+  readonly #order: SubjectOrder;
   readonly #running = new Map<string, Running>();
 
-  constructor(bench: Bench, order: Order) {
+  constructor(bench: Bench, order: SubjectOrder) {
     this.#bench = bench;
     this.#order = order;
   }
@@ -26,13 +28,14 @@ export class RunningSubjects {
     );
   }
 
-  async release(running: readonly Running[]): Promise<void> {
-    if (this.#order.sharesSubjects) return;
-    for (const { subject } of running) this.#running.delete(subject.name);
-    await stopSubjects(running);
+  /** The section is over. */
+  async release(): Promise<void> {
+    if (!this.#order.sharesSubjects) await this.close();
   }
 
-  close(): Promise<void> {
-    return stopSubjects([...this.#running.values()]);
+  async close(): Promise<void> {
+    const running = [...this.#running.values()];
+    this.#running.clear();
+    await stopSubjects(running);
   }
 }

@@ -16,6 +16,7 @@ type Start = (upstreamPort: number) => Promise<number>;
 
 /** More than the crowd of the benchmark. */
 const MAX_QUEUE = '10000';
+const MANY_CONNECTIONS = 10_000;
 
 /** How each subject is started, in a process that starts nothing else. */
 export const STARTS: Readonly<Record<SubjectName, Start>> = {
@@ -96,6 +97,8 @@ async function startFastify(upstreamPort: number): Promise<number> {
     upstream: `http://127.0.0.1:${upstreamPort}`,
     prefix: '/api/v1',
     rewritePrefix: '/api/v1',
+    // As many as the agents of the others may open: by default the 129th stream waits for another.
+    undici: { connections: MANY_CONNECTIONS },
   });
   await app.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 });
   return (app.server.address() as AddressInfo).port;

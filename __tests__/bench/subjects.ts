@@ -8,6 +8,8 @@ export interface Subject {
   readonly address: (upstreamPort: number) => Omit<Address, 'port'>;
   /** The works that it is measured with, unless others are asked for; `undefined`: all. */
   readonly works?: readonly string[];
+  /** Works in which it would never come to an end, and why. */
+  readonly cannot?: Readonly<Record<string, string>>;
   /** Measured with what it does not do, too: what others do is compared with it. */
   readonly isReference?: true;
 }
@@ -57,8 +59,9 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: 'naive',
-    title: 'the same with `express.json()`, `JSON.stringify`, `responseInterceptor`',
+    title: 'the same, with bodies parsed and answers collected',
     address: asVenice,
+    cannot: { 'open-streams': 'collects a stream until its end' },
   },
   { name: 'fastify', title: '`@fastify/http-proxy`', address: asVenice },
   {
