@@ -126,15 +126,16 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   onResponse(response: IncomingMessage): void {
+    if (this.#settle === undefined) {
+      // Too late: the request may be waiting for something else already.
+      response.on('error', () => {}).destroy();
+      return;
+    }
     const answer = new UpstreamAnswer(response, this.#context.patience, this.#config.idleMs, () => {
       this.#upload?.stop();
       if (answer.hasEnded) this.#standIn.finish();
       else this.#standIn.destroy();
     });
-    if (this.#settle === undefined) {
-      answer.discard();
-      return;
-    }
     this.#answer = answer;
     this.#onHead(answer);
     if (answer.status < 200 || answer.status > 599) {

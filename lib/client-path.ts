@@ -32,8 +32,12 @@ export function pathBehindMount({ originalUrl, baseUrl, url }: ExpressUrls): str
   if (!originalUrl.startsWith('/')) return originalUrl;
   if (!originalUrl.startsWith(baseUrl)) return url;
   const written = originalUrl.slice(baseUrl.length);
+  // Where there is a fragment, Express takes a backslash for the slash behind the mount path.
+  if (written.startsWith('\\')) return written;
   const asExpressShowsIt =
-    url === written || `/${url}` === written || (/^($|\?)/.test(written) && url === `/${written}`);
+    url === written ||
+    `/${url}` === written ||
+    (/^($|[?#])/.test(written) && url === `/${written}`);
   return asExpressShowsIt ? written : url;
 }
 
@@ -75,8 +79,8 @@ function isConfined(path: string): boolean {
   return !path.split('/').some(isDotSegment);
 }
 
-/** RFC 3986 §5.2.4, percent-encoded or followed by `;parameters` or a `#fragment`, too. */
+/** RFC 3986 §5.2.4, percent-encoded or followed by `;parameters`, a query, a fragment or NUL, too. */
 function isDotSegment(segment: string): boolean {
-  const [name = ''] = segment.replace(/%2e/gi, '.').split(/[;#]|%3b/i);
+  const [name = ''] = segment.replace(/%2e/gi, '.').split(/[;#]|%(?:3b|23|3f|00)/i);
   return name === '.' || name === '..';
 }

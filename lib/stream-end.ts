@@ -10,6 +10,7 @@ const DONE = Buffer.from('[DONE]');
 const FINAL_RESPONSES = ['completed', 'incomplete', 'failed'].map((how) =>
   Buffer.from(`"response.${how}"`),
 );
+const FINAL_TYPE = /"type"\s*:\s*"response\.(completed|incomplete|failed)"/;
 
 /** By route, what its streams end with (OpenAI's API reference, streaming). */
 const SIGNS: ReadonlyMap<string, Sign> = new Map([
@@ -84,8 +85,10 @@ function hasDone(events: Buffer): boolean {
   return events.includes(DONE) && /^data: ?\[DONE\]\s*$/m.test(events.toString('latin1'));
 }
 
+/** As a `type` only: a text of the model's may be the same, or one of the request's, which is echoed. */
 function hasFinalResponse(events: Buffer): boolean {
-  return FINAL_RESPONSES.some((type) => events.includes(type));
+  const mayBe = FINAL_RESPONSES.some((type) => events.includes(type));
+  return mayBe && FINAL_TYPE.test(events.toString('latin1'));
 }
 
 function isSpace(byte: number | undefined): boolean {

@@ -37,6 +37,9 @@ const noVector = fc
   )
   .map(same);
 
+/** The same where an object is expected. */
+const noItem = fc.constantFrom('"x"', 'null', '7', '[]', '[{"embedding":[1]}]', '[[1]]').map(same);
+
 const noise = fc
   .constantFrom(
     '"object":"embedding"',
@@ -61,7 +64,7 @@ const item = objectOf(
 );
 
 const data = fc
-  .tuple(fc.array(fc.oneof({ weight: 6, arbitrary: item }, noVector), { maxLength: 4 }), space)
+  .tuple(fc.array(fc.oneof({ weight: 6, arbitrary: item }, noItem), { maxLength: 4 }), space)
   .map(([items, gap]) => joined(items, `"data"${gap}:[${gap}`, `${gap},`, ']'));
 
 /** Whole, as Venice might write it and as nobody does. */

@@ -14,7 +14,18 @@ const piece = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.constantFrom('%2f', '%5C', '\\', ';a', '%3b', '#', '%252e', '%c0%ae'),
+    arbitrary: fc.constantFrom(
+      '%2f',
+      '%5C',
+      '\\',
+      ';a',
+      '%3b',
+      '#',
+      '%252e',
+      '%23',
+      '%3f',
+      '%c0%ae',
+    ),
   },
   {
     weight: 2,
@@ -31,10 +42,10 @@ const anyPath = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join(''
 /** Every path that some server may take this one for. */
 function readings(url: string): string[] {
   const [path = ''] = url.split('?');
-  const spelt = [path, path.replace(/%([2-7][0-9a-f])/gi, decodeAscii)];
+  const spelt = [path, path.replace(/%([0-7][0-9a-f])/gi, decodeAscii)];
   return spelt.flatMap((each) => {
     const slashed = each.replaceAll('\\', '/');
-    return [slashed, slashed.replace(/;[^/]*/g, ''), slashed.replace(/#.*/, '')].map(resolve);
+    return [slashed, slashed.replace(/;[^/]*/g, ''), slashed.replace(/[#?\0].*/, '')].map(resolve);
   });
 }
 
@@ -64,9 +75,7 @@ const PLAIN = /^(\/[\w.-]*[\w-][\w.-]*)+\/?$/;
 function expectedUrl(path: string, base: string): string {
   const [route = ''] = path.split('?');
   if (OLLAMA.test(route)) return path;
-  // Express puts a slash before a fragment with nothing in front of it.
-  const isBare = path.startsWith('#') || (base === '' && !path.startsWith('/'));
-  return base + (isBare ? `/${path}` : path);
+  return base === '' && !path.startsWith('/') ? `/${path}` : base + path;
 }
 
 /** Of what arrived for a path; `undefined`: as it should. */

@@ -14,6 +14,7 @@ const delta = fc.oneof(
   fc.constantFrom(
     '{"type":"response.completed"}',
     '[DONE]',
+    'response.completed',
     'data: [DONE]\n\n',
     '"error"',
     '\u2028',

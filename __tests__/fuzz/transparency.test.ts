@@ -66,7 +66,7 @@ describe('through the proxy and straight to the upstream is the same', () => {
           relayed(pairsOf(direct.rawHeaders)).filter(isNoFraming),
         );
       });
-      await fc.assert(property, runs(1_000));
+      await fc.assert(property, runs(500));
     },
     patienceMs(),
   );
@@ -85,7 +85,7 @@ describe('through the proxy and straight to the upstream is the same', () => {
         expect(arrived.body.equals(sent.body)).toBe(!isCut);
         expect(membersOf(arrived.body)).toEqual(members && expectedMembers(members, DROPPED));
       });
-      await fc.assert(property, runs(1_000));
+      await fc.assert(property, runs(500));
     },
     patienceMs(),
   );

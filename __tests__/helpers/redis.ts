@@ -155,12 +155,15 @@ function exchange(port: number, commands: readonly (readonly string[])[]): Promi
   });
 }
 
-/** Low enough that the port of the cluster's own connections, 10 000 above, is a port, too. */
+/**
+ * Below those that the system gives to whoever asks for any (32 768 and up, on Linux), and so is the
+ * port of the cluster's own connections, 10 000 above.
+ */
 async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const port = 10_000 + Math.floor(Math.random() * 12_000);
     // oxlint-disable-next-line no-await-in-loop -- until one is free
-    if (await isFree(port)) return port;
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
   }
 }
 
