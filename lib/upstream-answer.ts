@@ -14,6 +14,9 @@ export interface AnswerSink {
   broken(error: ProxyError): void;
 }
 
+/** Of a body that is there already, so much is handed over at once. */
+const SLICE_BYTES = 64 * 1024;
+
 const NOBODY: AnswerSink = { data() {}, end() {}, broken() {} };
 
 /**
@@ -35,6 +38,8 @@ export class UpstreamAnswer implements AnswerSink {
   #isPaused = false;
 
   readonly #collected = new Pieces();
+  /** What a consumer is still to get of a body that has come whole. */
+  #rest: Iterator<Buffer> | undefined;
   #isReplaced = false;
   #replacedType: string | undefined;
   #onProgress: (chunk?: Buffer) => void = () => {};
@@ -151,6 +156,12 @@ export class UpstreamAnswer implements AnswerSink {
   consume(sink: AnswerSink): void {
     this.#sink = sink;
     this.resume();
+    if (this.#state === 'ended' && this.#collected.bytes > SLICE_BYTES) {
+      this.#isPaused = false;
+      this.#rest = slicesOf(this.#collected.take());
+      this.#handOver();
+      return;
+    }
     for (const chunk of this.#collected.take()) sink.data(chunk);
     if (this.#state === 'ended') sink.end();
     else if (this.#state !== 'open') sink.broken(this.#state);
@@ -158,6 +169,7 @@ export class UpstreamAnswer implements AnswerSink {
 
   /** Stops reading: time in which the client does not read is no silence of the upstream's. */
   pause(): void {
+    if (this.#rest !== undefined) this.#isPaused = true;
     if (this.#state !== 'open') return;
     this.#isPaused = true;
     this.#patience.stop();
@@ -165,6 +177,10 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   resume(): void {
+    if (this.#rest !== undefined && this.#isPaused) {
+      this.#isPaused = false;
+      this.#handOver();
+    }
     if (this.#state !== 'open') return;
     if (this.#isPaused) this.#watchSilence();
     this.#isPaused = false;
@@ -174,6 +190,7 @@ export class UpstreamAnswer implements AnswerSink {
   /** Nobody wants the rest. A body that has come whole leaves its connection usable. */
   discard(): void {
     this.#sink = NOBODY;
+    this.#rest = undefined;
     this.#collected.take();
     if (this.#state !== 'open') return;
     this.#finish(new ProxyError('upstream_disconnected', 'Nobody wanted the rest of the answer.'));
@@ -212,6 +229,22 @@ export class UpstreamAnswer implements AnswerSink {
     this.#onProgress();
   }
 
+  /**
+   * Under back-pressure, too: written at once, a large body would be one write, of which nobody
+   * could tell how much its client has read, and which would count as sent when that leaves.
+   */
+  #handOver(): void {
+    while (this.#rest !== undefined && !this.#isPaused) {
+      const next = this.#rest.next();
+      if (next.done === true) {
+        this.#rest = undefined;
+        this.#sink.end();
+      } else {
+        this.#sink.data(next.value);
+      }
+    }
+  }
+
   #watchSilence(): void {
     this.#patience.begin(this.#idleMs, () => {
       this.#finish(
@@ -232,4 +265,13 @@ export class UpstreamAnswer implements AnswerSink {
     if (how === 'ended') this.#sink.end();
     else this.#sink.broken(how);
   }
+}
+
+function* slicesOf(chunks: readonly Buffer[]): Generator<Buffer, undefined> {
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
+      yield chunk.subarray(at, at + SLICE_BYTES);
+    }
+  }
+  return undefined;
 }
