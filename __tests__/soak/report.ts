@@ -1,4 +1,6 @@
 import os from 'node:os';
+import type { Ending } from './client.ts';
+import type { EndingCounts } from './clients.ts';
 import type { Holdings } from './subject.ts';
 
 /** What was held at some moment of the run. */
@@ -7,133 +9,148 @@ export interface Sample extends Holdings {
   readonly requests: number;
 }
 
+/** What was held when nobody asked for anything, after a collection of garbage. */
+export interface AtRest extends Holdings {
+  /** Of the resources, what was not there before the first request. */
+  readonly left: Readonly<Record<string, number>>;
+  /** Connections to the upstream that were kept for the next request. */
+  readonly kept: number;
+  /** In the half minute of load before. */
+  readonly residentUnderLoadBytes: number;
+}
+
 export interface Result {
   readonly minutes: number;
   readonly requests: number;
-  readonly endings: Readonly<Record<string, number>>;
-  readonly troubles: Readonly<Record<string, number>>;
   readonly upstreamCalls: number;
-  readonly warm: Holdings;
-  readonly after: Holdings;
+  /** 429 of the upstream, by the limit. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** How often a request was held in the gate, as its window was used up. */
+  readonly held: number;
+  /** Of the requests that ended with an error or broke, by its code or status. */
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly byKind: EndingCounts;
+  readonly byTrouble: EndingCounts;
+  readonly warm: AtRest;
+  readonly after: AtRest;
   readonly samples: readonly Sample[];
+  /** Whatever contradicts what the proxy promises. */
   readonly faults: readonly string[];
+}
+
+const MOST_FAULTS = 50;
+
+const ENDINGS = ['answered', 'refused', 'broken', 'undecodable', 'left'] as const;
+
+/** How requests ended, of all kinds. */
+export function totals({ byKind }: Pick<Result, 'byKind'>): Partial<Record<Ending, number>> {
+  const all: Partial<Record<Ending, number>> = {};
+  for (const counts of Object.values(byKind)) {
+    for (const ending of ENDINGS) all[ending] = (all[ending] ?? 0) + (counts[ending] ?? 0);
+  }
+  return all;
 }
 
 const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
-function change(from: number, to: number): string {
-  return `${((to / from - 1) * 100).toFixed(1)} %`;
+const change = (from: number, to: number): string => `${((to / from - 1) * 100).toFixed(1)} %`;
+
+function row(...cells: readonly (string | number)[]): string {
+  return `| ${cells.join(' | ')} |`;
 }
 
-function rows(record: Readonly<Record<string, number>>): string[] {
-  return Object.entries(record).map(([name, count]) => `| ${name} | ${count} |`);
+function endings(head: string, byName: EndingCounts, last?: Partial<Record<Ending, number>>) {
+  const rows = Object.entries(last === undefined ? byName : { ...byName, all: last });
+  return [
+    row(head, ...ENDINGS),
+    row('---', ...ENDINGS.map(() => '---:')),
+    ...rows.map(([name, counts]) => row(name, ...ENDINGS.map((each) => counts[each] ?? 0))),
+  ];
 }
 
 /** The page that tells of a run. */
 export function page(result: Result): string {
-  const { minutes, requests, endings, troubles, upstreamCalls, warm, after, samples } = result;
-  const peak = Math.max(...samples.map(({ residentBytes }) => residentBytes));
+  const { minutes, requests, upstreamCalls, refused, held } = result;
   const [cpu] = os.cpus();
+  const rate = (requests / (60 * minutes)).toFixed(0);
   return [
     '# Endurance',
     '',
     'Made by `npm run soak`: the bundled server in a process of its own, in front of the stand-in,',
-    'with clients that leave, read slowly and ask many models with many keys, behind windows that',
-    'are too small, while everything goes wrong that the table tells of.',
+    'with clients that leave, stop, dawdle and ask many models with many keys, behind windows that',
+    'are too small, while everything goes wrong that the tables tell of. What each client saw, what',
+    'the server logged and what the upstream heard is compared request by request.',
     '',
     `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${os.cpus().length} × ` +
-      `${cpu?.model.trim() ?? 'unknown'}; ${minutes} minutes, ${requests} requests ` +
-      `(${(requests / minutes / 60).toFixed(0)} a second), ` +
-      `${upstreamCalls} upstream calls.`,
+      `${cpu?.model.trim() ?? 'unknown'}. ${minutes} minutes, ${requests} requests (${rate} a second), ` +
+      `${upstreamCalls} upstream calls, of which ${refused['requests'] ?? 0} were refused by a window ` +
+      `and ${refused['abuse'] ?? 0} for too many failures; ${held} times one was held for a window.`,
     '',
     '![memory and requests over time](soak.svg)',
     '',
-    '| how requests ended, to their clients | count |',
-    '| --- | --- |',
-    ...rows(endings),
+    verdict(result),
     '',
-    '| what they met | count |',
-    '| --- | --- |',
-    ...rows(troubles),
+    'How requests ended, to their clients (`broken`: visibly; `undecodable`: cut within its coding,',
+    'which a proxy that does not decode passes on):',
     '',
-    '| held by the server | after warm-up | at the end | change |',
-    '| --- | --- | --- | --- |',
-    `| heap at rest, after a collection of garbage, MB | ${mb(warm.heapBytes)} | ${mb(after.heapBytes)} | ${change(warm.heapBytes, after.heapBytes)} |`,
-    `| resident under load, median of half a minute, MB (peak ${mb(peak)}) | ${mb(warm.residentBytes)} | ${mb(after.residentBytes)} | ${change(warm.residentBytes, after.residentBytes)} |`,
-    `| sockets at rest, kept ones that nobody uses aside | ${warm.sockets} | ${after.sockets} | |`,
-    `| timers at rest | ${warm.timers} | ${after.timers} | |`,
+    ...endings('', result.byKind, totals(result)),
     '',
-    result.faults.length === 0
-      ? 'Every request is accounted for: none lost, none doubled, no answer given to somebody else; ' +
-        'what is billed by the call was done once at most.'
-      : result.faults.map((fault) => `- **${fault}**`).join('\n'),
+    'The same by what they met:',
+    '',
+    ...endings('', result.byTrouble),
+    '',
+    'Why they were refused, or broke (a number: what the upstream answered):',
+    '',
+    ...reasons(result),
+    '',
+    'What the server held when nobody asked for anything, after a collection of garbage:',
+    '',
+    ...holdings(result),
     '',
   ].join('\n');
 }
 
-const WIDTH = 760;
-const HEIGHT = 220;
-const LEFT = 60;
-const PLOT = { width: 640, height: 150, top: 24 };
+function reasons(result: Result): string[] {
+  const sorted = Object.entries(result.reasons).toSorted(([, one], [, other]) => other - one);
+  return [row('', 'requests'), row('---', '---:'), ...sorted.map((each) => row(...each))];
+}
 
-/** The same over time, for light and dark. */
-export function plot({ samples }: Result): string {
-  const end = Math.max(1, samples.at(-1)?.seconds ?? 1);
-  const most = Math.max(...samples.map(({ residentBytes }) => residentBytes)) * 1.1;
-  const busiest = Math.max(1, ...ratesOf(samples)) * 1.1;
-  const x = (seconds: number): string => (LEFT + (seconds / end) * PLOT.width).toFixed(1);
-  const y = (share: number): string => (PLOT.top + PLOT.height * (1 - share)).toFixed(1);
-  const line = (kind: string, shares: readonly number[]): string =>
-    `<polyline class="${kind}" points="${samples
-      .map(({ seconds }, i) => `${x(seconds)},${y(shares[i] ?? 0)}`)
-      .join(' ')}"/>`;
+function told({ left }: AtRest): string {
+  const kinds = Object.entries(left).map(([kind, count]) => `${count} ${kind}`);
+  return kinds.length === 0 ? 'none' : kinds.join(', ');
+}
+
+function holdings({ warm, after, samples }: Result): string[] {
+  const peak = (what: 'heapBytes' | 'residentBytes'): string =>
+    mb(Math.max(...samples.map((sample) => sample[what])));
+  const memory = (name: string, what: 'heapBytes' | 'residentBytes'): string => {
+    const [from, to] = [warm[what], after[what]];
+    return row(name, mb(from), mb(to), change(from, to), peak(what));
+  };
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">`,
-    '<title>Memory of the server and requests a second, over the run</title>',
-    STYLE,
-    `<rect class="page" width="${WIDTH}" height="${HEIGHT}" rx="8"/>`,
-    `<path class="axis" d="M${LEFT} ${PLOT.top}v${PLOT.height}h${PLOT.width}"/>`,
-    line(
-      'resident',
-      samples.map(({ residentBytes }) => residentBytes / most),
+    row('', 'after warm-up', 'at the end', 'change', 'peak under load'),
+    row('---', '---:', '---:', '---:', '---:'),
+    memory('heap and what belongs to it, MB', 'heapBytes'),
+    memory('resident, MB', 'residentBytes'),
+    row(
+      'resident under load, median of the half minute before, MB',
+      mb(warm.residentUnderLoadBytes),
+      mb(after.residentUnderLoadBytes),
+      change(warm.residentUnderLoadBytes, after.residentUnderLoadBytes),
+      '',
     ),
-    line(
-      'heap',
-      samples.map(({ heapBytes }) => heapBytes / most),
-    ),
-    line(
-      'rate',
-      ratesOf(samples).map((rate) => rate / busiest),
-    ),
-    `<text x="8" y="${PLOT.top + 8}">${mb(most)}</text>`,
-    `<text x="8" y="${PLOT.top + PLOT.height}">0 MB</text>`,
-    `<text x="${LEFT}" y="${HEIGHT - 22}">0 to ${(end / 60).toFixed(1)} min</text>`,
-    `<text class="resident" x="${LEFT + 130}" y="${HEIGHT - 22}">resident</text>`,
-    `<text class="heap" x="${LEFT + 210}" y="${HEIGHT - 22}">heap</text>`,
-    `<text class="rate" x="${LEFT + 270}" y="${HEIGHT - 22}">requests a second (at most ${(busiest / 1.1).toFixed(0)})</text>`,
-    '</svg>',
-    '',
-  ].join('\n');
+    row('kept connections to the upstream', warm.kept, after.kept, '', ''),
+    row('sockets and timers beside those', told(warm), told(after), '', ''),
+  ];
 }
 
-function ratesOf(samples: readonly Sample[]): number[] {
-  return samples.map(({ seconds, requests }, i) => {
-    const before = samples[i - 1];
-    if (before === undefined) return 0;
-    return (requests - before.requests) / Math.max(0.1, seconds - before.seconds);
-  });
+function verdict({ faults }: Result): string {
+  if (faults.length === 0) {
+    return (
+      'Every request is accounted for: none lost, none doubled, no answer given to somebody else; ' +
+      'what is billed by the call was done once at most.'
+    );
+  }
+  const shown = faults.slice(0, MOST_FAULTS).map((fault) => `- **${fault}**`);
+  return [`${faults.length} contradictions:`, '', ...shown].join('\n');
 }
-
-const STYLE = `<style>
-.page { fill: #ffffff } text { font: 12px system-ui, sans-serif; fill: #59636e }
-.axis { stroke: #d1d9e0; fill: none } polyline { fill: none; stroke-width: 1.5 }
-polyline.resident { stroke: #1a7f37 } text.resident { fill: #1a7f37 }
-polyline.heap { stroke: #0969da } text.heap { fill: #0969da }
-polyline.rate { stroke: #9a6700; stroke-opacity: .6 } text.rate { fill: #9a6700 }
-@media (prefers-color-scheme: dark) {
-.page { fill: #0d1117 } text { fill: #9198a1 } .axis { stroke: #3d444d }
-polyline.resident { stroke: #3fb950 } text.resident { fill: #3fb950 }
-polyline.heap { stroke: #58a6ff } text.heap { fill: #58a6ff }
-polyline.rate { stroke: #d29922 } text.rate { fill: #d29922 }
-}
-</style>`;

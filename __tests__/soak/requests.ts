@@ -1,186 +1,265 @@
-import type { Fault, RecordedCall } from '../../examples/stand-in-venice.ts';
+import { createHash, randomBytes } from 'node:crypto';
 import { idFor } from '../../examples/stand-in-venice/chat.ts';
 import { createEmbeddings } from '../../examples/stand-in-venice/embeddings.ts';
+import type { ReplayClass } from '../../lib/replay-policy.ts';
+import type { Trouble } from './troubles.ts';
 
-/** One kind of request of the mixture. */
+/** One request of the mixture. */
+export interface SoakRequest {
+  readonly id: string;
+  readonly key: string;
+  readonly model: string;
+  readonly kind: Kind;
+  readonly trouble: Trouble | undefined;
+}
+
+/** Whether the upstream stops reading its calls in the middle, without hearing any more of them. */
+export function isUnread({ trouble }: Pick<SoakRequest, 'trouble'>): boolean {
+  return trouble?.fault?.kind === 'stall-upload';
+}
+
+/** Stands in each request, in what the upstream hears and answers of it, and in the log. */
+export function markerOf(id: string): string {
+  return `marker-${id}-end`;
+}
+
+/** Every id whose marker stands in a text. */
+export function idsIn(text: string): string[] {
+  return [...text.matchAll(/marker-(\w+)-end/g)].map(([, id = '']) => id);
+}
+
+/** What is sent, and how its answer is known. */
+export interface Sent {
+  readonly body?: string | Buffer;
+  /** Whether this is all of the answer, and nothing else. */
+  isWhole(answer: string): boolean;
+}
+
+/** One kind of request. */
 export interface Kind {
   readonly name: string;
   readonly method: 'GET' | 'POST';
-  readonly path: string;
   readonly type?: string;
-  /** The marker comes back in the answer, so that nobody can get somebody else's unnoticed. */
-  body?(marker: string, model: string): string | Buffer;
-  readonly isStream?: boolean;
-  /** Billed by the call: to be done once at most. */
-  readonly isBilled?: boolean;
-  /** Whether the answer is this request's own: nobody else's looks like it. */
-  isOwn?(answer: string, marker: string, model: string): boolean;
+  /** As the table of the proxy has it. */
+  readonly replay: ReplayClass;
+  /** In a hundred requests. */
+  readonly percent: number;
+  path(marker: string): string;
+  make(marker: string, model: string): Sent;
 }
 
 const JSON_TYPE = 'application/json';
-const BOUNDARY = 'soak-boundary';
-const DIMENSIONS = 64;
+/** The stand-in counts and hashes whatever comes here, and tells it. */
+const echo = (marker: string): string => `/stand-in/echo/${marker}`;
+const VECTOR = 64;
+const UPLOAD_BYTES = 200_000;
+const LONG_WORDS = 700_000;
 
-const hasMarker = (answer: string, marker: string): boolean => answer.includes(marker);
+/** The marker makes it another id with the same window. */
+const marked = (model: string, marker: string): string => `${model}:soak=${marker}`;
 
-/** The stand-in tells how much it was sent: no two requests that are near in time send as much. */
-function uploadOf(marker: string): Buffer {
-  const id = Number.parseInt(/^marker-(\w+)-end$/.exec(marker)?.[1] ?? '', 36);
-  const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n`;
-  const end = `\r\n--${BOUNDARY}--\r\n`;
-  return Buffer.concat([
-    Buffer.from(head),
-    Buffer.alloc(200_000 + (id % 50_000), 170),
-    Buffer.from(end),
-  ]);
+/** So many fields are refused that some are always new: what was learnt of them is bounded. */
+const NULLS = 300;
+export const REFUSED_FIELDS: Readonly<Record<string, 'zod' | 'extra'>> = Object.fromEntries(
+  Array.from({ length: NULLS }, (_, n) => [`maybe_${n}`, n % 2 === 0 ? 'zod' : 'extra']),
+);
+
+/** Decided by the marker, so that the same request is always the same. */
+function refusedField(marker: string): Readonly<Record<string, null>> {
+  const [byte = 0, more = 0] = createHash('sha256').update(marker).digest();
+  return byte < 40 ? { [`maybe_${(more * 7) % NULLS}`]: null } : {};
 }
 
-/** The stand-in makes the same vector of the same text each time. */
-function vectorOf(marker: string, model: string): string {
-  const body = { model, input: marker, encoding_format: 'base64', dimensions: DIMENSIONS };
-  const { pieces } = createEmbeddings(body);
-  return /"embedding":"([^"]+)"/.exec(Buffer.concat([...pieces]).toString())?.[1] ?? 'no vector';
+function chat(marker: string, model: string, more: object): Sent {
+  const named = marked(model, marker);
+  const messages = [{ role: 'user', content: marker }];
+  const asked = { model: named, messages, input: marker, ...refusedField(marker), ...more };
+  const isWhole = (answer: string): boolean => {
+    const { model: from, choices } = JSON.parse(answer) as ChatAnswer;
+    return from === named && choices[0]?.message?.content === heard(marker);
+  };
+  return { body: JSON.stringify(asked), isWhole };
 }
-const chat = (marker: string, model: string, more: object): string =>
-  JSON.stringify({ model, messages: [{ role: 'user', content: marker }], ...more });
 
+const heard = (marker: string): string => `The stand-in for Venice heard: ${marker}`;
+
+interface ChatAnswer {
+  readonly model: string;
+  readonly choices: readonly {
+    readonly message?: { readonly content: string };
+    readonly delta?: { readonly content?: string };
+  }[];
+}
+
+/** What stands in the events of a stream; comments are left out. */
+function eventsOf(answer: string): string[] {
+  return [...answer.matchAll(/^data: (.*)$/gm)].map(([, data = '']) => data);
+}
+
+function isWholeChat(answer: string, named: string, text: string): boolean {
+  const events = eventsOf(answer);
+  if (events.pop() !== '[DONE]') return false;
+  const chunks = events.map((event) => JSON.parse(event) as ChatAnswer);
+  const said = chunks.map(({ choices }) => choices[0]?.delta?.content ?? '').join('');
+  return said === text && chunks.every(({ model }) => model === named);
+}
+
+interface ResponseEvent {
+  readonly type: string;
+  readonly delta?: string;
+  readonly response?: { readonly model: string };
+}
+
+function isWholeResponse(answer: string, named: string, text: string): boolean {
+  const events = eventsOf(answer).map((event) => JSON.parse(event) as ResponseEvent);
+  const said = events.map(({ type, delta }) => (type.endsWith('text.delta') ? delta : ''));
+  const last = events.at(-1);
+  return (
+    last?.type === 'response.completed' && last.response?.model === named && said.join('') === text
+  );
+}
+
+function embeddings(marker: string, model: string): Sent {
+  const named = marked(model, marker);
+  const asked = { model: named, input: marker, encoding_format: 'base64', dimensions: VECTOR };
+  const isWhole = (answer: string): boolean => {
+    const { model: from, data } = JSON.parse(answer) as EmbeddingsAnswer;
+    // The stand-in gives the same text the same vector each time.
+    const wanted = Buffer.concat([...createEmbeddings(asked).pieces]).toString();
+    const [vector] = (JSON.parse(wanted) as EmbeddingsAnswer).data;
+    return from === named && data.length === 1 && data[0]?.embedding === vector?.embedding;
+  };
+  return { body: JSON.stringify(asked), isWhole };
+}
+
+interface EmbeddingsAnswer {
+  readonly model: string;
+  readonly data: readonly { readonly embedding: unknown }[];
+}
+
+function upload(marker: string): Sent {
+  const body = randomBytes(UPLOAD_BYTES);
+  const wanted = createHash('sha256').update(body).digest('hex');
+  const isWhole = (answer: string): boolean => {
+    const { url, sha256 } = JSON.parse(answer) as { readonly url: string; readonly sha256: string };
+    return url.endsWith(echo(marker)) && sha256 === wanted;
+  };
+  return { body, isWhole };
+}
+
+function image(marker: string, model: string): Sent {
+  const asked = { model: marked(model, marker), prompt: marker };
+  const isWhole = (answer: string): boolean => {
+    const { id, images } = JSON.parse(answer) as {
+      readonly id: string;
+      readonly images: readonly string[];
+    };
+    return id === idFor('generate-image', marker) && images.length === 1;
+  };
+  return { body: JSON.stringify(asked), isWhole };
+}
+
+function rpc(marker: string): Sent {
+  const isWhole = (answer: string): boolean =>
+    (JSON.parse(answer) as { readonly id: string }).id === marker;
+  return { body: JSON.stringify({ id: marker }), isWhole };
+}
+
+/** What is asked for; `percent` adds up to 100. */
 export const KINDS: readonly Kind[] = [
   {
     name: 'chat',
     method: 'POST',
-    path: '/chat/completions',
     type: JSON_TYPE,
-    body: (marker, model) => chat(marker, model, { logprobs: true }),
-    isOwn: hasMarker,
+    replay: 'always',
+    percent: 30.5,
+    path: () => '/chat/completions',
+    make: (marker, model) => chat(marker, model, { logprobs: true }),
   },
   {
-    name: 'stream',
+    name: 'chat stream',
     method: 'POST',
-    path: '/chat/completions',
     type: JSON_TYPE,
-    body: (marker, model) => chat(marker, model, { stream: true, thinking: true }),
-    isStream: true,
-    isOwn: hasMarker,
+    replay: 'always',
+    percent: 22,
+    path: () => '/chat/completions',
+    make: (marker, model) => ({
+      ...chat(marker, model, { stream: true }),
+      isWhole: (answer) => isWholeChat(answer, marked(model, marker), heard(marker)),
+    }),
   },
   {
-    name: 'embeddings',
+    name: 'responses stream',
     method: 'POST',
-    path: '/embeddings',
     type: JSON_TYPE,
-    body: (marker, model) =>
-      JSON.stringify({
-        model,
-        input: marker,
-        encoding_format: 'base64',
-        dimensions: DIMENSIONS,
-      }),
-    isOwn: (answer, marker, model) => answer.includes(vectorOf(marker, model)),
+    replay: 'always',
+    percent: 8,
+    path: () => '/responses',
+    make: (marker, model) => ({
+      ...chat(marker, model, { stream: true }),
+      isWhole: (answer) => isWholeResponse(answer, marked(model, marker), heard(marker)),
+    }),
   },
   {
-    name: 'upload',
+    name: 'long chat, 8 MB',
     method: 'POST',
-    path: '/audio/transcriptions',
-    type: `multipart/form-data; boundary=${BOUNDARY}`,
-    body: uploadOf,
-    isBilled: true,
-    isOwn: (answer, marker) => answer.includes(`"bytes":${uploadOf(marker).length}`),
-  },
-  {
-    name: 'image',
-    method: 'POST',
-    path: '/image/generate',
     type: JSON_TYPE,
-    body: (marker, model) => JSON.stringify({ model, prompt: marker }),
-    isBilled: true,
-    isOwn: (answer, marker) => answer.includes(idFor('generate-image', marker)),
-  },
-  { name: 'models', method: 'GET', path: '/models' },
-];
-
-/** What can go wrong, how often in a hundred requests, and whether it strikes once or always. */
-export interface Trouble {
-  readonly name: string;
-  readonly percent: number;
-  readonly fault?: Fault;
-  readonly always?: boolean;
-  /** What the client does. */
-  readonly client?:
-    | 'leaves in the upload'
-    | 'leaves early'
-    | 'leaves in the answer'
-    | 'reads slowly';
-}
-
-export const TROUBLES: readonly Trouble[] = [
-  { name: '503', percent: 3, fault: { kind: 'answer', status: 503 } },
-  { name: '500', percent: 2, fault: { kind: 'answer', status: 500 } },
-  { name: '400 each time', percent: 1, fault: { kind: 'answer', status: 400 }, always: true },
-  { name: 'overloaded', percent: 2, fault: { kind: 'overloaded' } },
-  { name: 'reset before the answer', percent: 2, fault: { kind: 'reset', after: 'body' } },
-  { name: 'reset behind the head', percent: 1, fault: { kind: 'reset-after-head' } },
-  { name: 'cut in the body', percent: 2, fault: { kind: 'cut-body', bytes: 40 } },
-  { name: 'stream cut', percent: 2, fault: { kind: 'cut-stream', afterEvents: 3 } },
-  { name: 'stream ends early', percent: 1, fault: { kind: 'end-stream-early', afterEvents: 3 } },
-  { name: 'silence', percent: 1, fault: { kind: 'silent' } },
-  { name: 'silence in the body', percent: 1, fault: { kind: 'head-then-silent' } },
-  { name: 'garbage', percent: 1, fault: { kind: 'raw', bytes: 'no HTTP at all\r\n\r\n' } },
-  {
-    name: 'broken gzip',
-    percent: 1,
-    fault: { kind: 'cut-body', bytes: 30, compress: 'gzip', ending: 'end' },
+    replay: 'always',
+    percent: 0.5,
+    path: () => '/chat/completions',
+    make: (marker, model) => ({
+      ...chat(marker, model, { x_words: LONG_WORDS }),
+      isWhole: (answer) => {
+        const { choices } = JSON.parse(answer) as ChatAnswer;
+        return choices[0]?.message?.content.endsWith(` word${LONG_WORDS - 1}`) === true;
+      },
+    }),
   },
   {
-    name: 'kept connection closed',
+    name: 'embeddings, converted',
+    method: 'POST',
+    type: JSON_TYPE,
+    replay: 'always',
+    percent: 10,
+    path: () => '/embeddings',
+    make: embeddings,
+  },
+  {
+    name: 'upload, 200 kB',
+    method: 'POST',
+    type: 'multipart/form-data; boundary=x',
+    replay: 'refused-only',
+    percent: 8,
+    path: echo,
+    make: upload,
+  },
+  {
+    name: 'image, billed',
+    method: 'POST',
+    type: JSON_TYPE,
+    replay: 'refused-only',
+    percent: 8,
+    path: () => '/image/generate',
+    make: image,
+  },
+  {
+    name: 'rpc, never replayed',
+    method: 'POST',
+    type: JSON_TYPE,
+    replay: 'never',
     percent: 3,
-    fault: { kind: 'ok', afterwards: 'reset' },
+    path: (marker) => `/crypto/rpc/${marker}`,
+    make: rpc,
   },
   {
-    name: 'refused field',
-    percent: 2,
-    fault: { kind: 'unknown-field', field: 'thinking', shape: 'zod' },
+    name: 'GET',
+    method: 'GET',
+    replay: 'always',
+    percent: 10,
+    path: echo,
+    make: (marker) => ({
+      isWhole: (answer) =>
+        (JSON.parse(answer) as { readonly url: string }).url.endsWith(echo(marker)),
+    }),
   },
-  { name: 'client leaves in the upload', percent: 2, client: 'leaves in the upload' },
-  { name: 'client leaves early', percent: 3, client: 'leaves early' },
-  { name: 'client leaves in the answer', percent: 3, client: 'leaves in the answer' },
-  { name: 'client reads slowly', percent: 2, client: 'reads slowly' },
 ];
-
-/** Says in a header which trouble a request is to meet. */
-export const TROUBLE_HEADER = 'x-soak-trouble';
-export const ID_HEADER = 'x-soak-id';
-
-/** What the upstream has seen of one request. */
-export interface Seen {
-  calls: number;
-  /** Of these, the ones that may have done what was asked for. */
-  perhapsDone: number;
-}
-
-/** Makes the calls meet their troubles, and keeps count of them. */
-export class Account {
-  readonly seen = new Map<string, Seen>();
-  /** Calls that have not ended. */
-  open = 0;
-  /** Calls of which a part of the body only has arrived. */
-  cutUploads = 0;
-
-  readonly onCall = (call: RecordedCall): Fault | undefined => {
-    const id = String(call.headers[ID_HEADER]);
-    const seen = this.seen.get(id) ?? { calls: 0, perhapsDone: 0 };
-    this.seen.set(id, seen);
-    seen.calls += 1;
-    this.open += 1;
-    void this.#noteEnd(call, seen);
-    const trouble = TROUBLES.find(({ name }) => name === call.headers[TROUBLE_HEADER]);
-    return trouble?.always === true || seen.calls === 1 ? trouble?.fault : undefined;
-  };
-
-  async #noteEnd(call: RecordedCall, seen: Seen): Promise<void> {
-    await call.over;
-    this.open -= 1;
-    const length = Number(call.headers['content-length'] ?? 0);
-    if (call.bodyBytes < length) this.cutUploads += 1;
-    const isRefused = call.status === 429 || call.status === 503;
-    if (!isRefused) seen.perhapsDone += 1;
-  }
-}

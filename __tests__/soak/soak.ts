@@ -1,217 +1,208 @@
-import http from 'node:http';
+import { setTimeout as rest } from 'node:timers/promises';
 import { createStandInVenice } from '../../examples/stand-in-venice.ts';
+import type { StandInVenice } from '../../examples/stand-in-venice.ts';
 import { seeded } from '../helpers/seeded.ts';
-import { play } from './client.ts';
-import type { Ending, Request } from './client.ts';
-import { Account, KINDS, TROUBLES } from './requests.ts';
-import type { Trouble } from './requests.ts';
-import type { Result, Sample } from './report.ts';
+import { Clients } from './clients.ts';
+import { contradictions } from './reconcile.ts';
+import type { AtRest, Result, Sample } from './report.ts';
+import { REFUSED_FIELDS } from './requests.ts';
 import { Subject } from './subject.ts';
-import type { Holdings } from './subject.ts';
+import { UpstreamAccount } from './upstream-account.ts';
 
-const CLIENTS = 60;
-const KEYS = 25;
-const MODELS = ['llama-3.3-70b', 'qwen3-235b', 'venice-uncensored', 'mistral-31-24b'];
 /** Of the whole run. */
 const WARM_UP = 0.3;
-const SAMPLE_EVERY_MS = 1_000;
-const SAMPLES_OF_LOAD = 30;
+const SAMPLE_EVERY_MS = 2_000;
+/** Half a minute. */
+const SAMPLES_OF_LOAD = 15;
+/** So long what is left may take to go when nobody asks for anything any more. */
+const REST_MS = 10_000;
+/** In a shorter run the server is not warm before it ends. */
+const LONG_MINUTES = 5;
+const MOST_GROWTH = 1.1;
 
+// All else as the server has it by default; less patience, so that more happens in the time.
 const SERVER = {
-  TIMEOUT: '1.5',
+  TIMEOUT: '2',
   BASE_RETRY_DELAY: '0.05',
+  MAX_RETRIES: '3',
   RATE_LIMIT_WAIT: '2',
-  MAX_WAIT: '10',
-  HEARTBEAT: '0.2',
-  LOG_FORMAT: 'json',
+  MAX_WAIT: '5',
+  MAX_QUEUE: '12',
+  HEARTBEAT: '0.3',
 } as const;
+
+const BASE_PATH = '/api/v1';
 
 /** Mixed load with faults for so long, and what came of it. */
 export async function soak(minutes: number, seed: number): Promise<Result> {
-  const account = new Account();
+  let clients: Clients | undefined;
+  const account = new UpstreamAccount(BASE_PATH, (id) => clients?.expected(id));
   const venice = createStandInVenice({
+    basePath: BASE_PATH,
     onCall: account.onCall,
-    keptCalls: 200,
-    // Small enough for windows to be used up by what comes of 40 clients.
-    requests: { limit: 8, windowMs: 2_000 },
-    tokens: false,
+    keptCalls: 0,
+    requests: { limit: 40, windowMs: 2_000 },
+    tokens: { limit: 5_000_000, windowMs: 2_000 },
     abuse: { failures: 50, windowMs: 2_000 },
+    refuseFields: REFUSED_FIELDS,
     tokenDelayMs: 2,
     latencyMs: 3,
   });
   const target = await venice.listen();
-  const port = await freePort();
-  const subject = await Subject.start(port, { ...SERVER, OPENAI_BASE_URL: target });
-  const run = new Run(`http://127.0.0.1:${port}/api/v1`, seeded(seed));
-  const samples: Sample[] = [];
-  const begunAt = performance.now();
-  const sample = async (): Promise<Holdings> => {
-    const holdings = await subject.holdings();
-    const seconds = (performance.now() - begunAt) / 1_000;
-    samples.push({ seconds, requests: run.requests, ...holdings });
-    return holdings;
-  };
-  /** Nobody asks for anything: what is held now, but for kept connections, is held for nothing. */
-  const atRest = async (): Promise<Holdings> => {
-    // How much of its memory a process gives back, and when, is chance: under load it is steadier.
-    const residentBytes = median(samples.slice(-SAMPLES_OF_LOAD).map((each) => each.residentBytes));
-    run.closeConnections();
-    let held = await sample();
-    for (let look = 0; look < 40; look += 1) {
-      if (held.sockets <= venice.openSockets && held.timers === 0) break;
-      // oxlint-disable-next-line no-await-in-loop -- one look after the other
-      await pause(250);
-      // oxlint-disable-next-line no-await-in-loop
-      held = await sample();
-    }
-    return { ...held, residentBytes, sockets: Math.max(0, held.sockets - venice.openSockets) };
-  };
+  const { subject, baseUrl } = await Subject.start({ ...SERVER, OPENAI_BASE_URL: target });
   try {
-    const sampling = setInterval(() => void sample(), SAMPLE_EVERY_MS);
-    await run.load(minutes * 60_000 * WARM_UP);
-    const warm = await atRest();
-    await run.load(minutes * 60_000 * (1 - WARM_UP));
-    clearInterval(sampling);
-    const after = await atRest();
-    const faults = [...run.faults(account, subject), ...unproven(run, account, subject)];
-    if ((await subject.stop()) !== 0) faults.push('the server did not stop in order');
-    const upstreamCalls = [...account.seen.values()].reduce((sum, { calls }) => sum + calls, 0);
-    const { requests, endings, troubles } = run;
-    const counted = { requests, endings: Object.fromEntries(endings) };
-    const met = { troubles: Object.fromEntries(troubles), upstreamCalls };
-    return { minutes, ...counted, ...met, warm, after, samples, faults };
+    clients = new Clients(baseUrl, seeded(seed));
+    const times = await play(minutes, clients, subject, venice);
+    if ((await subject.stop()) !== 0) times.faults.push('the server did not stop in order');
+    times.faults.push(...subject.complaints, ...reconcile(clients, account, subject));
+    const result: Result = {
+      ...times,
+      minutes,
+      requests: clients.requests,
+      upstreamCalls: account.calls,
+      refused: Object.fromEntries(account.refused),
+      held: subject.held,
+      reasons: reasonsIn(subject),
+      byKind: clients.counts('kind'),
+      byTrouble: clients.counts('trouble'),
+    };
+    times.faults.push(...unproven(result));
+    return result;
   } finally {
-    if (subject.complaints.length === 0) await subject.stop().catch(() => null);
+    await subject.stop();
     await venice.close();
   }
 }
 
-/** What has not happened, and so is not proved, and what goes on although nobody waits for it. */
-function* unproven(run: Run, account: Account, subject: Subject): Generator<string> {
-  for (const { name } of KINDS) {
-    if (!run.answered.has(name)) yield `no ${name} was ever answered`;
-  }
-  // A short run may be over before it comes to that.
-  if (run.requests > 10_000 && subject.held === 0) yield 'no window was ever used up';
-  if (run.requests > 10_000 && account.cutUploads === 0)
-    yield 'no client ever left in the middle of its upload';
-  // Their sockets look like kept ones, as they are open at both ends.
-  if (account.open > 0) yield `${account.open} upstream calls have not ended`;
+interface Times {
+  readonly warm: AtRest;
+  readonly after: AtRest;
+  readonly samples: readonly Sample[];
+  readonly faults: string[];
 }
 
-/** The clients of a run, and what they have seen. */
-class Run {
-  requests = 0;
-  readonly endings = new Map<Ending, number>();
-  readonly troubles = new Map<string, number>();
-  /** How many were answered, by what they asked for. */
-  readonly answered = new Map<string, number>();
-  readonly #baseUrl: string;
-  readonly #random: () => number;
-  #agent = new http.Agent({ keepAlive: true });
-  readonly #ended = new Map<string, { readonly request: Request; readonly ending: Ending }>();
-
-  constructor(baseUrl: string, random: () => number) {
-    this.#baseUrl = baseUrl;
-    this.#random = random;
-  }
-
-  /** As many requests at once as there are clients, for so long; until each has ended. */
-  async load(forMs: number): Promise<void> {
-    const until = performance.now() + forMs;
-    const client = async (): Promise<void> => {
-      while (performance.now() < until) {
-        const request = this.#next();
-        // oxlint-disable-next-line no-await-in-loop -- a client asks for one thing after the other
-        const ending = await play(this.#baseUrl, this.#agent, request);
-        count(this.endings, ending);
-        if (ending === 'answered') count(this.answered, request.kind.name);
-        this.#ended.set(request.id, { request, ending });
-      }
+/** The load, and what the server holds before it, between its two parts, and after it. */
+async function play(
+  minutes: number,
+  clients: Clients,
+  subject: Subject,
+  venice: StandInVenice,
+): Promise<Times> {
+  const samples: Sample[] = [];
+  const { resources: before } = await subject.holdings('collect');
+  const begunAt = performance.now();
+  const sample = async (): Promise<void> => {
+    const held = await subject.holdings('look');
+    const seconds = (performance.now() - begunAt) / 1_000;
+    samples.push({ ...held, seconds, requests: clients.requests });
+  };
+  const sampling = setInterval(() => void sample(), SAMPLE_EVERY_MS);
+  try {
+    const part = async (share: number): Promise<AtRest> => {
+      await clients.load(minutes * 60_000 * share);
+      const residentUnderLoadBytes = medianOf(samples.slice(-SAMPLES_OF_LOAD));
+      return { ...(await atRest(clients, subject, venice, before)), residentUnderLoadBytes };
     };
-    await Promise.all(Array.from({ length: CLIENTS }, client));
+    const warm = await part(WARM_UP);
+    const after = await part(1 - WARM_UP);
+    return { warm, after, samples, faults: [...remains(warm, after, minutes)] };
+  } finally {
+    clearInterval(sampling);
   }
+}
 
-  closeConnections(): void {
-    this.#agent.destroy();
-    this.#agent = new http.Agent({ keepAlive: true });
+/**
+ * Nobody asks for anything: what the server holds now, it holds for nothing. Connections that are
+ * kept for the next request do not count (Node does not wait for those); the upstream counts them.
+ */
+async function atRest(
+  clients: Clients,
+  subject: Subject,
+  venice: StandInVenice,
+  before: Readonly<Record<string, number>>,
+): Promise<Omit<AtRest, 'residentUnderLoadBytes'>> {
+  clients.closeConnections();
+  const until = performance.now() + REST_MS;
+  const kept = venice.openSockets;
+  for (;;) {
+    venice.server.closeIdleConnections();
+    // oxlint-disable-next-line no-await-in-loop -- one look after the other
+    const held = await subject.holdings('collect');
+    // Those of which the upstream reads nothing do not hear that their other side has gone.
+    const open = Math.max(0, venice.openSockets - clients.unread);
+    const left = more(held.resources, before);
+    if (open > 0) left['open connections, as the upstream sees it'] = open;
+    const isOver = performance.now() > until;
+    if (Object.keys(left).length === 0 || isOver) return { ...held, left, kept };
+    // oxlint-disable-next-line no-await-in-loop
+    await rest(200);
   }
+}
 
-  /** What contradicts what the proxy promises. */
-  *faults(account: Account, { outcomes, complaints }: Subject): Generator<string> {
-    yield* complaints;
-    for (const { request, ending } of this.#ended.values()) {
-      const { id, kind, trouble } = request;
-      const what = `${kind.name} ${id} (${trouble?.name ?? 'no trouble'})`;
-      if (ending === 'lost' || ending === "somebody else's") yield `${what}: ${ending}`;
-      const { calls = 0, perhapsDone = 0 } = account.seen.get(id) ?? {};
-      if (ending === 'answered' && calls === 0) yield `${what}: answered by nobody`;
-      if (kind.isBilled === true && perhapsDone > 1) yield `${what}: done ${perhapsDone} times`;
+/** What there is beyond what there was. */
+function more(
+  now: Readonly<Record<string, number>>,
+  before: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const entries = Object.entries(now).map(([kind, n]) => [kind, n - (before[kind] ?? 0)] as const);
+  return Object.fromEntries(entries.filter(([, n]) => n > 0));
+}
+
+function* remains(warm: AtRest, after: AtRest, minutes: number): Generator<string> {
+  for (const [kind, count] of Object.entries(after.left))
+    yield `${count} × ${kind} left at the end`;
+  if (minutes < LONG_MINUTES) return;
+  // How much of its memory a process gives back at rest, and when, is chance.
+  for (const what of ['heapBytes', 'residentUnderLoadBytes'] as const) {
+    const growth = after[what] / warm[what];
+    if (growth > MOST_GROWTH) yield `${what} has grown to ${growth.toFixed(2)} of what it was`;
+  }
+}
+
+/** What has not happened, and so is not proved. */
+function* unproven({ byKind, byTrouble, held, minutes }: Result): Generator<string> {
+  // A short run may be over before it comes to the rare ones.
+  if (minutes < LONG_MINUTES) return;
+  for (const [kind, { answered = 0 }] of Object.entries(byKind)) {
+    if (answered === 0) yield `no ${kind} was ever answered`;
+  }
+  for (const [trouble, endings] of Object.entries(byTrouble)) {
+    if (Object.keys(endings).length === 0) yield `nobody ever met: ${trouble}`;
+  }
+  if (held === 0) yield 'no window was ever used up';
+}
+
+function medianOf(samples: readonly Sample[]): number {
+  const sorted = samples.map(({ residentBytes }) => residentBytes).toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+function reasonsIn({ logged }: Subject): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { outcome, status = 0, code = String(status) } of [...logged.values()].flat()) {
+    if (outcome === 'client_left' || (outcome === 'answered' && code < '400')) continue;
+    counts[code] = (counts[code] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** The three sides, request by request. */
+function* reconcile(
+  { ended, requests }: Clients,
+  { seen }: UpstreamAccount,
+  { logged, unnamed }: Subject,
+): Generator<string> {
+  if (ended.size !== requests) yield `${requests - ended.size} requests have no end`;
+  let unlogged = 0;
+  for (const [id, { request, told }] of ended) {
+    if (!logged.has(id)) unlogged += 1;
+    const accounts = { request, told, logged: logged.get(id) ?? [], seen: seen.get(id) };
+    for (const each of contradictions(accounts)) {
+      yield `${request.kind.name} ${id} (${request.trouble?.name ?? 'no trouble'}): ${each}`;
     }
-    for (const id of account.seen.keys()) {
-      if (!this.#ended.has(id)) yield `${id}: a call that nobody asked for`;
-    }
-    const logged = [...outcomes.values()].reduce((sum, each) => sum + each, 0);
-    // Who left before its head had come was never a request.
-    const left = this.endings.get('left') ?? 0;
-    if (logged > this.requests || logged < this.requests - left) {
-      yield `${this.requests} requests, ${logged} in the log`;
-    }
   }
-
-  #next(): Request {
-    this.requests += 1;
-    const kind = pick(KINDS, this.#random());
-    const trouble = this.#trouble();
-    if (trouble !== undefined) count(this.troubles, trouble.name);
-    return {
-      id: this.requests.toString(36),
-      key: `soak-key-${Math.floor(this.#random() * KEYS)}`,
-      model: pick(MODELS, this.#random()),
-      kind,
-      trouble,
-    };
+  if (unnamed > unlogged) yield `${unnamed} requests without a name, ${unlogged} not in the log`;
+  for (const id of new Set([...logged.keys(), ...seen.keys()])) {
+    if (!ended.has(id)) yield `${id}: nobody asked for it`;
   }
-
-  #trouble(): Trouble | undefined {
-    let rest = this.#random() * 100;
-    for (const trouble of TROUBLES) {
-      rest -= trouble.percent;
-      if (rest < 0) return trouble;
-    }
-    return undefined;
-  }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function pick<T>(list: readonly T[], random: number): T {
-  const picked = list[Math.floor(random * list.length)];
-  if (picked === undefined) throw new RangeError('nothing to pick from');
-  return picked;
-}
-
-function count<K>(counts: Map<K, number>, what: K): void {
-  counts.set(what, (counts.get(what) ?? 0) + 1);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-}
-
-async function freePort(): Promise<number> {
-  const server = http.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
