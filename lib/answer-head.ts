@@ -51,6 +51,7 @@ function relayHeaders(res: Response, headers: readonly string[]): void {
     // Whose scripts may read it is for the app to say, by silence, too: with the upstream's `*` any
     // page could use a key that the proxy adds. And of what this proxy did nobody else knows.
     if (lower.startsWith('access-control-') || lower.startsWith('x-venice-proxy-')) continue;
+    if (before.includes(lower) && POLICY.test(lower)) continue;
     if (relayed.includes(lower)) addHeader(res, name, value);
     else if (before.includes(lower)) relayBeside(res, name, lower, value);
     else setHeader(res, name, value);
@@ -60,7 +61,6 @@ function relayHeaders(res: Response, headers: readonly string[]): void {
 
 /** What the app has said before stays where the answer is its, too: policies, `Vary`, cookies. */
 function relayBeside(res: Response, name: string, lower: string, value: string): void {
-  if (POLICY.test(lower)) return;
   const said = res.getHeader(lower);
   if (lower === 'vary') setHeader(res, name, `${String(said)}, ${value}`);
   else if (lower === 'set-cookie')

@@ -202,12 +202,13 @@ export class Attempt implements CallEvents, Cancellable {
     let hasEnded = false;
     const watch = new EventWatch();
     return answer.collectUntil((chunk) => {
-      const hasBegun = !mustSpeak || watch.look(chunk);
-      hasEnded ||= endOfLastEvent(chunk, beforeLast, last) > 0;
+      const from = mustSpeak ? watch.look(chunk) : 0;
+      // Not the end of a comment in front of it.
+      hasEnded ||= from !== -1 && endOfLastEvent(chunk, beforeLast, last) > from;
       beforeLast = chunk.at(-2) ?? last;
       last = chunk.at(-1) ?? last;
       if (answer.collectedBytes > FIRST_EVENT_BYTES) return true;
-      return hasEnded && hasBegun;
+      return hasEnded;
     });
   }
 

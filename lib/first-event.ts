@@ -24,7 +24,7 @@ const CAUSES: ReadonlyMap<string, FailureCause> = new Map([
 /** Whether there is more than comments and empty lines. */
 export function hasEvent(chunks: readonly Buffer[]): boolean {
   const watch = new EventWatch();
-  return chunks.some((chunk) => watch.look(chunk));
+  return chunks.some((chunk) => watch.look(chunk) !== -1);
 }
 
 /** The same, while the chunks come. */
@@ -32,14 +32,18 @@ export class EventWatch {
   #hasEvent = false;
   #isLineStart = true;
 
-  look(chunk: Buffer): boolean {
-    if (this.#hasEvent) return true;
-    for (const byte of chunk) {
+  /** Where in this chunk the first event goes on or begins; -1: it has not begun. */
+  look(chunk: Buffer): number {
+    if (this.#hasEvent) return 0;
+    for (const [at, byte] of chunk.entries()) {
       const isLineEnd = byte === LF || byte === CR;
-      if (this.#isLineStart && !isLineEnd && byte !== COLON) return (this.#hasEvent = true);
+      if (this.#isLineStart && !isLineEnd && byte !== COLON) {
+        this.#hasEvent = true;
+        return at;
+      }
       this.#isLineStart = isLineEnd;
     }
-    return false;
+    return -1;
   }
 }
 

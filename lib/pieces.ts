@@ -53,7 +53,8 @@ export class Pieces {
 
   #seal(): void {
     if (this.#block === undefined) return;
-    this.#held.push(this.#block.subarray(0, this.#used));
+    const part = this.#block.subarray(0, this.#used);
+    this.#held.push(this.#used < BLOCK_BYTES / 2 ? Buffer.from(part) : part);
     this.#block = undefined;
     this.#used = 0;
   }

@@ -1,9 +1,13 @@
 import type { RequestHandler } from 'express';
 import { answerError } from './answer-error.ts';
+import { createLog } from './debug.ts';
+import { describeError } from './errors.ts';
 import type { Config } from './options.ts';
 import type { ProxyState } from './proxy-state.ts';
 import { openContext } from './request-context.ts';
 import type { RequestContext } from './request-context.ts';
+
+const log = createLog('pipeline');
 
 /** One thing that is done with every request; a promise where it has to wait for something. */
 export type Step = (context: RequestContext) => Promise<void> | void;
@@ -19,18 +23,20 @@ export function pipeline(
   steps: readonly Step[],
 ): RequestHandler {
   function proceed(context: RequestContext, from: number): void {
+    // It had left before it came to us, while something of the app's took its time.
+    if (context.left && from === 0) return;
     for (let i = from; i < steps.length; i += 1) {
       let running: ReturnType<Step>;
       try {
         running = steps[i]?.(context);
       } catch (error) {
-        answerError(context, error);
+        fail(context, error);
         return;
       }
       if (running === undefined) continue;
       running.then(
         () => proceed(context, i + 1),
-        (error: unknown) => answerError(context, error),
+        (error: unknown) => fail(context, error),
       );
       return;
     }
@@ -39,4 +45,14 @@ export function pipeline(
   return function veniceProxy(req, res) {
     proceed(openContext(req, res, config, state), 0);
   };
+}
+
+/** Something of the app's that hooks the answer may throw here, too: nobody above would catch it. */
+function fail(context: RequestContext, error: unknown): void {
+  try {
+    answerError(context, error);
+  } catch (again) {
+    log('no error could be answered', { id: context.id, cause: describeError(again) });
+    context.res.destroy();
+  }
 }

@@ -17,7 +17,9 @@ export class Relay implements AnswerSink {
   protected readonly res: Response;
   readonly #source: BodySource;
   readonly #idleMs: number;
-  #unread: NodeJS.Timeout | undefined;
+  /** The socket's own patience, while ours is in its place. */
+  #patienceBefore: number | undefined;
+  #isListening = false;
 
   /** @param idleMs - so long the client may leave unread what it was sent */
   constructor(context: RequestContext, source: BodySource, idleMs: number) {
@@ -26,10 +28,10 @@ export class Relay implements AnswerSink {
     this.#source = source;
     this.#idleMs = idleMs;
     this.res.on('drain', () => {
-      clearTimeout(this.#unread);
+      if (!this.res.writableEnded) this.#trustReader();
       source.resume();
     });
-    this.res.once('close', () => clearTimeout(this.#unread));
+    this.res.once('close', () => this.#trustReader());
   }
 
   data(chunk: Buffer): void {
@@ -37,6 +39,7 @@ export class Relay implements AnswerSink {
   }
 
   end(): void {
+    this.watchEnd();
     endAnswer(this.context.req, this.res);
   }
 
@@ -53,14 +56,45 @@ export class Relay implements AnswerSink {
     this.context.firstByteAt ??= performance.now();
     if (this.res.write(chunk)) return;
     this.#source.pause();
-    clearTimeout(this.#unread);
-    this.#unread = setTimeout(() => this.#giveUpClient(), this.#idleMs);
+    this.#watchReader();
   }
 
-  /** A connection without an end would hold its upstream call without an end. */
+  /**
+   * The client must take something of what it was sent, now and then: one that takes nothing would
+   * hold its connection, and its upstream call, without an end. By the socket's own timer, which
+   * alone sees how a write gets on.
+   */
+  #watchReader(): void {
+    const { socket } = this.res;
+    // Behind another answer of its connection it is not its turn yet.
+    if (socket === null || this.#patienceBefore !== undefined) return;
+    this.#patienceBefore = socket.timeout ?? 0;
+    socket.setTimeout(this.#idleMs);
+    if (this.#isListening) return;
+    this.#isListening = true;
+    this.res.on('timeout', () => {
+      // Of the app's server: what Node does where nobody listens.
+      if (this.#patienceBefore === undefined) socket.destroy();
+      else this.#giveUpClient();
+    });
+  }
+
+  #trustReader(): void {
+    const before = this.#patienceBefore;
+    this.#patienceBefore = undefined;
+    const { socket } = this.context.req;
+    // Node has set its own for the next request, or nobody has.
+    if (before !== undefined && socket.timeout === this.#idleMs) socket.setTimeout(before);
+  }
+
+  /** The same for the last that it is sent, of which no more than a moment's worth is left. */
+  protected watchEnd(): void {
+    if (this.res.socket === null) return;
+    this.context.patience.begin(this.#idleMs, () => this.#giveUpClient());
+  }
+
   #giveUpClient(): void {
-    const { context } = this;
-    const { id, model } = context;
+    const { id, model } = this.context;
     log('the client stopped reading', { id, model, after: seconds(this.#idleMs) });
     this.res.destroy();
   }
@@ -118,6 +152,7 @@ export class EventRelay extends Relay {
     }
     this.noteBreak(error);
     this.context.firstByteAt ??= performance.now();
+    this.watchEnd();
     // Only when the event has gone out may the connection go, and it must: an orderly end would
     // look like that of a whole answer.
     this.res.write(errorEvent(error.code, error.message), () => breakConnection(this.res));

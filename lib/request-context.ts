@@ -213,5 +213,7 @@ export function openContext(
   // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
   // does not hear of its end.
   if (res.socket === null) waitFor(socket, close);
+  // It has left before it came to us: no event will tell.
+  if (res.closed || res.destroyed || (res.socket === null && socket.destroyed)) close();
   return context;
 }

@@ -46,14 +46,20 @@ export class StreamEnd {
 
   /** @param isPart - of an event that goes on in what comes next */
   look(events: Buffer, isPart: boolean): void {
-    if (this.#isShown) return;
+    if (this.#isShown) {
+      this.#goesOn = isPart;
+      return;
+    }
     this.#isShown = this.#isSign(this.#goesOn ? this.#withBefore(events) : events);
-    if (this.#goesOn || isPart || hasEvent([events])) this.#last = events;
+    if (this.#goesOn) this.#last = this.#withBefore(events).subarray(-64);
+    else if (isPart || hasEvent([events])) this.#last = events;
     this.#goesOn = isPart;
   }
 
   /** @param tail - what came of an event whose blank line did not */
   isComplete(tail: Buffer): boolean {
+    // The event with the sign may have lost its own end.
+    if (this.#goesOn) return false;
     if (this.#isShown) return true;
     if (this.#last?.includes('"error"') && dataOfEvents(this.#last.toString()).some(isError))
       return true;
@@ -85,7 +91,7 @@ function hasDone(events: Buffer): boolean {
   return events.includes(DONE) && /^data: ?\[DONE\]\s*$/m.test(events.toString('latin1'));
 }
 
-/** As a `type` only: a text of the model's may be the same, or one of the request's, which is echoed. */
+/** As a `type` only: a text of the model's may be the same. */
 function hasFinalResponse(events: Buffer): boolean {
   const mayBe = FINAL_RESPONSES.some((type) => events.includes(type));
   return mayBe && FINAL_TYPE.test(events.toString('latin1'));

@@ -39,11 +39,40 @@ const knownName = fc.constantFrom(
   'OpenAI-Organization',
   'Priority',
   'traceparent',
+  'Via',
+  'Authorization',
+  'content-type',
+  'Content-Encoding',
+  'If-Modified-Since',
+  'Upgrade',
+);
+/** Names that mean something else to JavaScript. */
+const trapName = fc.constantFrom(
+  '__proto__',
+  'constructor',
+  'toString',
+  'hasOwnProperty',
+  '7',
+  '0',
 );
 const header: fc.Arbitrary<readonly [string, string]> = fc.tuple(
-  fc.oneof(oddName, knownName),
+  fc.oneof(
+    { weight: 5, arbitrary: oddName },
+    { weight: 5, arbitrary: knownName },
+    { weight: 1, arbitrary: trapName },
+  ),
   value,
 );
+/** What decides how a body is read comes with values that are meant. */
+const contentType = fc
+  .constantFrom(
+    'multipart/form-data; boundary=x',
+    'application/octet-stream',
+    'application/json',
+    'Application/JSON; charset=utf-8',
+    'application/x-ndjson',
+  )
+  .map((said): readonly [string, string] => ['Content-Type', said]);
 const connection = fc
   .constantFrom('keep-alive', 'close', 'close, X-One', 'x-a, keep-alive', 'Accept')
   .map((said): readonly [string, string] => ['Connection', said]);
@@ -99,13 +128,21 @@ export const jsonBody: fc.Arbitrary<Buffer> = fc.oneof(
     weight: 1,
     arbitrary: object.map((text) => Buffer.from(text.replaceAll('e', '\u00e9'), 'latin1')),
   },
+  // RFC 8259 §8.1: a byte order mark must not stand there.
+  { weight: 1, arbitrary: object.map((text) => Buffer.from(`\u{feff}${text}`)) },
+  { weight: 1, arbitrary: object.map((text) => Buffer.from(text, 'utf16le')) },
 );
+
+const usualMethod = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS');
+const rareMethod = fc.constantFrom('TRACE', 'PROPFIND', 'M-SEARCH', 'PURGE', 'REPORT', 'LINK');
 
 /** Any request that is no conversation with a model. */
 export const plainRequest: fc.Arbitrary<FuzzedRequest> = fc.record({
-  method: fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'),
+  method: fc.oneof({ weight: 6, arbitrary: usualMethod }, { weight: 1, arbitrary: rareMethod }),
   path: path.filter((each) => !/^\/(chat\/completions|responses|embeddings|api\/)/.test(each)),
-  headers,
+  headers: fc
+    .tuple(fc.array(contentType, { maxLength: 1 }), headers)
+    .map(([types, list]) => types.concat(list)),
   body: fc.option(
     fc.uint8Array({ maxLength: 3_000 }).map((bytes) => Buffer.from(bytes)),
     { nil: undefined },
@@ -117,7 +154,10 @@ export const plainRequest: fc.Arbitrary<FuzzedRequest> = fc.record({
 export const jsonRequest: fc.Arbitrary<FuzzedRequest> = fc.record({
   method: fc.constant('POST'),
   path: fc.constantFrom('/chat/completions', '/responses', '/chat/completions?x=1'),
-  headers: headers.map((list) => list.concat([['Content-Type', 'application/json']])),
+  headers: headers.map((list) => {
+    const others = list.filter(([each]) => !/^content-(type|encoding)$/i.test(each));
+    return others.concat([['Content-Type', 'application/json']]);
+  }),
   body: jsonBody,
   isChunked: fc.boolean(),
 });

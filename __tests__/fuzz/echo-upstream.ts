@@ -1,9 +1,12 @@
-import type { IncomingHttpHeaders, RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { pairsOf } from './documented.ts';
+import type { Pair } from './documented.ts';
 
 /** What an upstream is to answer, whatever it is asked. */
 export interface PlannedAnswer {
   readonly status: number;
-  readonly headers: readonly (readonly [string, string])[];
+  readonly reason: string;
+  readonly headers: readonly Pair[];
   readonly pieces: readonly Buffer[];
   readonly framing: 'length' | 'chunked' | 'close';
 }
@@ -12,21 +15,29 @@ export interface PlannedAnswer {
 export interface Arrived {
   readonly method: string;
   readonly url: string;
-  readonly headers: IncomingHttpHeaders;
+  /** In the order and spelling of the wire. */
+  readonly headers: readonly Pair[];
   readonly body: Buffer;
 }
 
 /** Writes down what arrives, and answers as it was told to. */
 export class EchoUpstream {
   readonly arrived: Arrived[] = [];
-  plan: PlannedAnswer = { status: 200, headers: [], pieces: [], framing: 'length' };
+  plan: PlannedAnswer = {
+    status: 200,
+    reason: 'OK',
+    headers: [],
+    pieces: [],
+    framing: 'length',
+  };
 
   readonly listener: RequestListener = (req, res) => {
     const pieces: Buffer[] = [];
     req.on('data', (piece: Buffer) => pieces.push(piece));
     req.on('error', () => {});
     req.on('end', () => {
-      const { method = '', url = '', headers } = req;
+      const { method = '', url = '', rawHeaders } = req;
+      const headers = pairsOf(rawHeaders);
       this.arrived.push({ method, url, headers, body: Buffer.concat(pieces) });
       const { plan } = this;
       const raw = plan.headers.flat();
@@ -39,7 +50,7 @@ export class EchoUpstream {
         res.shouldKeepAlive = false;
         res.useChunkedEncodingByDefault = false;
       }
-      res.writeHead(plan.status, raw);
+      res.writeHead(plan.status, plan.reason, raw);
       if (hasBody) for (const piece of plan.pieces) res.write(piece);
       res.end();
     });

@@ -3,6 +3,7 @@ import type { FuzzedRequest } from './arbitrary-requests.ts';
 
 export interface Got {
   readonly status: number;
+  readonly reason: string;
   readonly rawHeaders: readonly string[];
   readonly body: Buffer;
   readonly complete: boolean;
@@ -31,8 +32,9 @@ export function exchange(baseUrl: string, request: FuzzedRequest): Promise<Got> 
       response.on('data', (piece: Buffer) => pieces.push(piece));
       response.on('error', () => {});
       response.on('close', () => {
-        const { statusCode: status = 0, rawHeaders, complete } = response;
-        resolve({ status, rawHeaders, body: Buffer.concat(pieces), complete });
+        const { statusCode: status = 0, statusMessage: reason = '' } = response;
+        const { rawHeaders, complete } = response;
+        resolve({ status, reason, rawHeaders, body: Buffer.concat(pieces), complete });
       });
     });
     call.end(body);

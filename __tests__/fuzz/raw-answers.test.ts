@@ -12,6 +12,22 @@ const ANSWERS: readonly string[] = [
   'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end',
   'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno',
   'HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n',
+  'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n11\r\ndata: {"a":"b"}\n\n\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n',
+];
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: object;
+}
+
+const REQUESTS: readonly Asked[] = [
+  { method: 'GET', path: '/models' },
+  { method: 'HEAD', path: '/models' },
+  { method: 'POST', path: '/images/generations', body: { model: 'm' } },
+  { method: 'POST', path: '/chat/completions', body: { model: 'm' } },
+  { method: 'POST', path: '/chat/completions', body: { model: 'm', stream: true } },
+  { method: 'POST', path: '/embeddings', body: { model: 'm', encoding_format: 'float' } },
 ];
 
 interface Outcome {
@@ -19,13 +35,14 @@ interface Outcome {
   readonly body: string;
   /** Its transfer coding is none that is understood, or its status is impossible. */
   readonly isRefused: boolean;
+  readonly isEvents: boolean;
 }
 
 /** What Node's own client makes of the same bytes; `undefined`: no whole answer. */
-function readDirectly(origin: string): Promise<Outcome | undefined> {
+function readDirectly(origin: string, method: string): Promise<Outcome | undefined> {
   return new Promise((resolve) => {
     let hasHead = false;
-    const call = http.get(origin, { agent: false }, (response) => {
+    const call = http.request(origin, { method, agent: false }, (response) => {
       hasHead = true;
       const pieces: Buffer[] = [];
       response.on('data', (piece: Buffer) => pieces.push(piece));
@@ -35,7 +52,8 @@ function readDirectly(origin: string): Promise<Outcome | undefined> {
         const body = Buffer.concat(pieces).toString('latin1');
         const coding = response.headers['transfer-encoding'] ?? 'chunked';
         const isRefused = status < 200 || status > 599 || !/^\s*chunked\s*$/i.test(coding);
-        resolve(complete ? { status, body, isRefused } : undefined);
+        const isEvents = /^text\/event-stream/i.test(response.headers['content-type'] ?? '');
+        resolve(complete ? { status, body, isRefused, isEvents } : undefined);
       });
     });
     // Behind a whole answer, too, where more bytes follow it.
@@ -44,7 +62,13 @@ function readDirectly(origin: string): Promise<Outcome | undefined> {
       socket.destroy();
       resolve(undefined);
     });
+    call.end();
   });
+}
+
+/** Whether a whole answer is still one that stopped short: events of chat without a sign of the end. */
+function stopsShort({ path }: Asked, { isEvents, body }: Outcome): boolean {
+  return isEvents && path === '/chat/completions' && !/^data: ?\[DONE\]\s*$/m.test(body);
 }
 
 test(
@@ -55,20 +79,27 @@ test(
     const options = { retries: 0, rateLimit: false, timeout: { firstByte: 500, idle: 500 } };
     const front = await startFront({ target: upstream.origin, ...options });
 
-    const property = fc.asyncProperty(
-      fc.constantFrom(...ANSWERS).chain((answer) => mutated(answer)),
-      async (answer) => {
-        bytes = Buffer.from(answer);
-        const direct = await readDirectly(upstream.origin);
-        const through = await send(`${front.baseUrl}/models`).catch(() => undefined);
-        const own = through?.headers['content-type']?.startsWith('application/json') === true;
-        const isOurs = own && /"code":"upstream_\w+"/.test(through.text);
-        const isCut = through === undefined || !through.complete || isOurs;
-        const got = isCut ? undefined : { status: through.status, body: latin1(through.body) };
-        const isMeant = direct !== undefined && !direct.isRefused;
-        expect(got).toEqual(isMeant ? { status: direct.status, body: direct.body } : undefined);
-      },
-    );
+    const played = fc.record({
+      answer: fc.constantFrom(...ANSWERS).chain((answer) => mutated(answer)),
+      asked: fc.constantFrom(...REQUESTS),
+    });
+    const property = fc.asyncProperty(played, async ({ answer, asked }) => {
+      bytes = Buffer.from(answer);
+      const { method, path, body } = asked;
+      const direct = await readDirectly(upstream.origin, method);
+      const through = await send(front.baseUrl + path, { method, body }).catch(() => undefined);
+      const own = through?.headers['content-type']?.startsWith('application/json') === true;
+      // An answer to HEAD has no body that tells.
+      const isOurs =
+        own &&
+        (method === 'HEAD'
+          ? through.status >= 502 && through.status !== direct?.status
+          : /"code":"upstream_\w+"/.test(through.text));
+      const isCut = through === undefined || !through.complete || isOurs;
+      const got = isCut ? undefined : { status: through.status, body: latin1(through.body) };
+      const isMeant = direct !== undefined && !direct.isRefused && !stopsShort(asked, direct);
+      expect(got).toEqual(isMeant ? { status: direct.status, body: direct.body } : undefined);
+    });
     await fc.assert(property, runs(500));
     bytes = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     expect((await send(`${front.baseUrl}/models`)).text).toBe('ok');
