@@ -134,7 +134,7 @@ describe('a block', () => {
     const behind = chat(scene);
     expect([(await tries).status, (await behind).status]).toEqual([400, 200]);
     const waitMs = Number((await behind).headers['x-venice-proxy-wait']);
-    expect(waitMs).toBeGreaterThanOrEqual(90);
+    expect(waitMs).toBeGreaterThan(30);
     // The patience with a try that is silent would take longer.
     expect(waitMs).toBeLessThan(3_000);
   });

@@ -70,7 +70,7 @@ describe('maxWait', () => {
     await scene.venice.arrived(3);
     const reply = await chat(scene);
     expect(retryAfterOf(reply, 'rate_limit_exceeded')).toBe(2);
-    expect(Number(reply.headers['x-venice-proxy-wait'])).toBeGreaterThanOrEqual(299);
+    expect(Number(reply.headers['x-venice-proxy-wait'])).toBeGreaterThan(100);
     expect(scene.recorder.holds).toEqual([
       expect.objectContaining({ reason: 'limit unknown', expectedMs: undefined }),
     ]);
