@@ -13,14 +13,14 @@ describe('x-venice-proxy-attempts and x-venice-proxy-wait', () => {
   });
 
   test('count the calls and the milliseconds between them', async () => {
-    const scene = await startScene({ rateLimitWait: 40 });
+    const scene = await startScene({ rateLimitWait: 100 });
     scene.venice.script({ kind: 'abuse-block' }, { kind: 'abuse-block' });
     const { status, headers } = await chat(scene);
     expect([status, scene.venice.calls.length]).toEqual([200, 3]);
     expect(headers['x-venice-proxy-attempts']).toBe('3');
     expect(headers['x-venice-proxy-wait']).toMatch(/^\d+$/);
     expect(Number(headers['x-venice-proxy-wait'])).toBeGreaterThan(0);
-    expect(scene.recorder.delays).toEqual([40, 40]);
+    expect(scene.recorder.delays).toEqual([100, 100]);
     const event = await scene.recorder.ended();
     expect(String(event.waitedMs)).toBe(headers['x-venice-proxy-wait']);
   });

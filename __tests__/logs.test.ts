@@ -47,7 +47,7 @@ function linesOf(name: string): string[] {
 
 describe('one line a request', () => {
   test('tells method, path, model, status, attempts, wait, first byte and total', async () => {
-    const scene = await startScene({ rateLimitWait: 20 });
+    const scene = await startScene({ rateLimitWait: 100 });
     scene.venice.script({ kind: 'abuse-block' }, { kind: 'answer', status: 500 });
     expect((await chat(scene, { logprobs: true })).status).toBe(200);
     const event = await scene.recorder.ended();
