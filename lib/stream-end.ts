@@ -91,10 +91,20 @@ function hasDone(events: Buffer): boolean {
   return events.includes(DONE) && /^data: ?\[DONE\]\s*$/m.test(events.toString('latin1'));
 }
 
-/** As a `type` only: a text of the model's may be the same. */
+/** As the event's own `type`: a text of the model's, or what it echoes of the request, may be the same. */
 function hasFinalResponse(events: Buffer): boolean {
-  const mayBe = FINAL_RESPONSES.some((type) => events.includes(type));
-  return mayBe && FINAL_TYPE.test(events.toString('latin1'));
+  if (!FINAL_RESPONSES.some((type) => events.includes(type))) return false;
+  const text = events.toString();
+  if (!FINAL_TYPE.test(text)) return false;
+  const all = dataOfEvents(text);
+  // Of a part without its beginning, or its end, no more can be asked.
+  return all.length === 0 || all.some(isFinalResponse);
+}
+
+function isFinalResponse(data: string): boolean {
+  const value = parseJson(data);
+  if (value === undefined) return FINAL_TYPE.test(data);
+  return isObject(value) && FINAL_TYPE.test(`"type":${JSON.stringify(value['type'])}`);
 }
 
 function isSpace(byte: number | undefined): boolean {

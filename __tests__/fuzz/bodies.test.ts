@@ -6,6 +6,7 @@ import { exchange } from './exchange.ts';
 import { expectedMembers, membersOf } from './json-oracle.ts';
 import { patienceMs, runs } from './runs.ts';
 import { startFront } from '../helpers/scene.ts';
+import { until } from '../helpers/until.ts';
 import { nestedJson } from './arbitrary-json.ts';
 import { startScriptedUpstream } from './scripted-upstream.ts';
 
@@ -89,7 +90,7 @@ test(
       );
     });
     await fc.assert(property, runs(300));
-    expect(front.proxy.inFlight).toBe(0);
+    await until(() => front.proxy.inFlight === 0);
   },
   patienceMs(),
 );

@@ -164,15 +164,30 @@ export function relayed(pairs: readonly Pair[]): readonly Pair[] {
 
 /** The same of what the client got: without what this connection needs, and what tells of the proxy. */
 export function withoutOwn(pairs: readonly Pair[], status: number): readonly Pair[] {
-  // What a program could try again has been tried as often as it makes sense.
-  const isFailure = status === 408 || status === 429 || status >= 500;
   return grouped(
     pairs.filter(([name, value]) => {
       const lower = name.toLowerCase();
-      if (isFailure && lower === 'x-should-retry' && value === 'false') return false;
+      // What a program could try again has been tried as often as it makes sense.
+      if (isFailure(status) && lower === 'x-should-retry' && value === 'false') return false;
       return !HOP_BY_HOP.has(lower) && !lower.startsWith('x-venice-proxy-');
     }),
   );
+}
+
+/** What tells of the proxy in an answer to one attempt, a hint for those that complain apart. */
+export function notesOf(pairs: readonly Pair[], status: number): readonly string[] {
+  const notes = pairs.filter(([name]) => name.toLowerCase().startsWith('x-venice-proxy-'));
+  const isHint = ([name]: Pair): boolean => status >= 400 && name === 'x-venice-proxy-hint';
+  return notes
+    .filter((pair) => !isHint(pair))
+    .map(([name, value]) => `${name}: ${value.replace(/^\d+$/, 'n')}`);
+}
+
+/** As `notesOf` has them: the upstream's of these names are not the proxy's. */
+export const NOTES: readonly string[] = ['x-venice-proxy-attempts: n', 'x-venice-proxy-wait: n'];
+
+function isFailure(status: number): boolean {
+  return status === 408 || status === 429 || status >= 500;
 }
 
 /** Values of one name stand together, under its first spelling; whole numbers stand first. */

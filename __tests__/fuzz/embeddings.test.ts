@@ -5,6 +5,7 @@ import { exchange } from './exchange.ts';
 import type { Got } from './exchange.ts';
 import { patienceMs, runs } from './runs.ts';
 import { startFront } from '../helpers/scene.ts';
+import { until } from '../helpers/until.ts';
 import { embeddingsText } from './embeddings-text.ts';
 import { anyFraming, anyPart, framed } from './framed.ts';
 import { startScriptedUpstream } from './scripted-upstream.ts';
@@ -131,7 +132,7 @@ test(
       expect(expected === 'broken or refused' && isBad ? expected : outcome).toEqual(expected);
     });
     await fc.assert(property, runs(300));
-    expect(front.proxy.inFlight).toBe(0);
+    await until(() => front.proxy.inFlight === 0);
   },
   patienceMs(),
 );

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { exchange } from './exchange.ts';
 import { patienceMs, runs } from './runs.ts';
 import { startFront } from '../helpers/scene.ts';
+import { until } from '../helpers/until.ts';
 import { anyPart, chunks } from './framed.ts';
 import { startScriptedUpstream } from './scripted-upstream.ts';
 
@@ -24,6 +25,11 @@ const delta = fc.oneof(
 const event = fc
   .record({ type: fc.constant('response.output_text.delta'), delta })
   .map((value) => `event: ${value.type}\ndata: ${JSON.stringify(value)}`);
+/** What the upstream echoes of the request. */
+const echo = fc
+  .constantFrom(...LAST)
+  .map((type) => ({ type: 'response.created', response: { metadata: { type } } }))
+  .map((value) => `data: ${JSON.stringify(value)}`);
 const comment = fc.constantFrom(': thinking', ':', 'id: 1\nretry: 5');
 const last = fc.constantFrom(...LAST).map((type) => `data: {"type":"${type}","response":{}}`);
 
@@ -38,7 +44,7 @@ interface Played {
 
 const played: fc.Arbitrary<Played> = fc
   .record({
-    list: fc.array(fc.oneof({ weight: 5, arbitrary: event }, comment), {
+    list: fc.array(fc.oneof({ weight: 5, arbitrary: event }, comment, echo), {
       minLength: 1,
       maxLength: 7,
     }),
@@ -105,7 +111,7 @@ test(
       );
     });
     await fc.assert(property, runs(300));
-    expect(front.proxy.inFlight).toBe(0);
+    await until(() => front.proxy.inFlight === 0);
   },
   patienceMs(),
 );

@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { exchange } from './exchange.ts';
 import { patienceMs, runs } from './runs.ts';
 import { startFront } from '../helpers/scene.ts';
+import { until } from '../helpers/until.ts';
 import { anyFraming, anyPart, framed } from './framed.ts';
 import { startScriptedUpstream } from './scripted-upstream.ts';
 
@@ -69,7 +70,7 @@ test(
       expect(isWhole || lost > 0).toBe(true);
     });
     await fc.assert(property, runs(300));
-    expect(front.proxy.inFlight).toBe(0);
+    await until(() => front.proxy.inFlight === 0);
   },
   patienceMs(),
 );
