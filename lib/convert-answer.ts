@@ -14,7 +14,7 @@ export async function convertAnswer(answer: UpstreamAnswer): Promise<UpstreamAns
   const coding = answer.headers['content-encoding'];
   // Too long, or in a coding that we do not know: it would be so the next time, and cost the same.
   if (!answer.hasEnded || !isKnownCoding(coding)) throw unreadable(answer, 'final');
-  const decoded = await decodeBody(Buffer.concat(answer.collected), coding);
+  const decoded = await decodeBody(answer.joined, coding);
   if (decoded === 'too long') throw unreadable(answer, 'final');
   const converted = decoded && embeddingsToBase64(decoded);
   if (converted === undefined) throw unreadable(answer, 'lost');

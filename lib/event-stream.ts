@@ -3,8 +3,8 @@ import { Pieces } from './pieces.ts';
 // Server-sent events as the WHATWG describes them (HTML §9.2.6): an event ends at a blank line, and
 // a line ends with LF, CR or CRLF, in any mixture.
 
-const LF = 0x0a;
-const CR = 0x0d;
+export const LF = 0x0a;
+export const CR = 0x0d;
 
 /**
  * Finds where the last whole event ends: behind the last blank line. The search runs backwards, so

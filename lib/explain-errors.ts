@@ -17,10 +17,7 @@ export function explainErrors(config: Config): Step {
   return function explainErrorsOf(context) {
     const { answer } = context;
     if (answer === undefined || answer.status < 400 || context.left) return;
-    const text = decodeBeginning(
-      Buffer.concat(answer.collected),
-      answer.headers['content-encoding'],
-    );
+    const text = decodeBeginning(answer.joined, answer.headers['content-encoding']);
     context.hint = hintFor(hintedAnswer(context, answer, text));
     if (config.normalizeErrors && context.method !== 'HEAD') normalize(answer, text);
   };

@@ -1,10 +1,8 @@
-import { dataOfEvents } from './event-stream.ts';
+import { CR, LF, dataOfEvents } from './event-stream.ts';
 import { isObject, parseJson } from './json-value.ts';
 import { causeOfStatus } from './replay-policy.ts';
 import type { FailureCause } from './replay-policy.ts';
 
-const LF = 0x0a;
-const CR = 0x0d;
 const COLON = 0x3a;
 
 /** What the codes mean that Venice writes in place of a status (docs.venice.ai, error codes). */

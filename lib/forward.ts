@@ -355,6 +355,6 @@ class Forwarding {
   }
 }
 
-function textOf({ collected, headers }: UpstreamAnswer): string {
-  return decodeBeginning(Buffer.concat(collected), headers['content-encoding']);
+function textOf({ joined, headers }: UpstreamAnswer): string {
+  return decodeBeginning(joined, headers['content-encoding']);
 }

@@ -113,7 +113,7 @@ export class Healing {
   learnFrom(answer: UpstreamAnswer): boolean {
     if (answer.status !== 400) return false;
     const refused = refusedFields(
-      decodeBeginning(Buffer.concat(answer.collected), answer.headers['content-encoding']),
+      decodeBeginning(answer.joined, answer.headers['content-encoding']),
     );
     const { unknown, nulls, others } = refused;
     const { learned } = this.#shared;

@@ -44,7 +44,7 @@ function tellError(context: RequestContext, answer: UpstreamAnswer): void {
   const { status, headers } = answer;
   // What the attempt has read (64 kB) is enough, and the client has waited long enough.
   const coding = answer.isReplaced ? undefined : headers['content-encoding'];
-  const text = decodeBeginning(Buffer.concat(answer.collected), coding);
+  const text = decodeBeginning(answer.joined, coding);
   const error = readUpstreamError(status, headers['content-type'], text);
   answer.discard();
   const afterMs =

@@ -50,8 +50,9 @@ export class StreamEnd {
       this.#goesOn = isPart;
       return;
     }
-    this.#isShown = this.#isSign(this.#goesOn ? this.#withBefore(events) : events);
-    if (this.#goesOn) this.#last = this.#withBefore(events).subarray(-64);
+    const seen = this.#goesOn ? this.#withBefore(events) : events;
+    this.#isShown = this.#isSign(seen);
+    if (this.#goesOn) this.#last = seen.subarray(-64);
     else if (isPart || hasEvent([events])) this.#last = events;
     this.#goesOn = isPart;
   }

@@ -111,6 +111,11 @@ export class UpstreamAnswer implements AnswerSink {
     return this.#collected.list;
   }
 
+  /** The same in one. */
+  get joined(): Buffer {
+    return this.#collected.join();
+  }
+
   /**
    * Puts another body in the place of one that has come whole.
    *
