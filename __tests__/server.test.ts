@@ -168,7 +168,7 @@ describe('the http server', () => {
       );
       res.json({ ip: typeof req.ip, app: req.app === app && res.app === app });
     });
-    const server = createHttpServer(app);
+    const server = createHttpServer(app, { headersTimeoutMs: 60_000, requestTimeoutMs: 1_800_000 });
     // Before Express has touched them.
     server.prependListener('request', (req, res) => {
       seen.push(

@@ -11,13 +11,7 @@ import type { ServerSettings } from './settings.ts';
 const KEEP_ALIVE_MS = 70_000;
 
 /** For the head of a request, and for a whole one. */
-export type RequestTimes = Pick<ServerSettings, 'headersTimeoutMs' | 'requestTimeoutMs'>;
-
-const TIMES: RequestTimes = {
-  headersTimeoutMs: 60_000,
-  // 25 MB of audio over a slow line take their time; silence ends it sooner.
-  requestTimeoutMs: 1_800_000,
-};
+type RequestTimes = Pick<ServerSettings, 'headersTimeoutMs' | 'requestTimeoutMs'>;
 
 /** Who is too slow is found within so long. */
 const LOOK_EVERY_MS = 5_000;
@@ -30,7 +24,7 @@ const MOST_HEADERS = 200;
  * Express otherwise gives them to each one when it comes, and on Node 20 and 22 an object whose
  * prototype was changed costs as much as everything else that happens to a request.
  */
-export function createHttpServer(app: Express, times: RequestTimes = TIMES): Server {
+export function createHttpServer(app: Express, times: RequestTimes): Server {
   class AppRequest extends IncomingMessage {}
   class AppResponse extends ServerResponse {}
   // Express sets `app.request` as prototype; when it is the prototype already, that does nothing.
