@@ -62,7 +62,8 @@ describe('the router', () => {
 
   test('cannot be told what to say of itself', () => {
     const proxy = createVeniceProxy();
-    for (const name of ['target', 'inFlight', 'lastHeard', 'draining', 'drain']) {
+    const names = ['target', 'inFlight', 'lastHeard', 'draining', 'requests', 'buckets', 'drain'];
+    for (const name of names) {
       expect(Reflect.set(proxy, name, 'something else')).toBe(false);
     }
     expect([proxy.inFlight, proxy.draining]).toEqual([0, false]);

@@ -21,6 +21,7 @@ const log = createLog('answer-error');
 export function answerError(context: RequestContext, error: unknown): void {
   const { res } = context;
   if (context.left) return;
+  context.phase = 'relaying';
   const shown = context.interruption ?? asProxyError(error);
   log('answered with an error', {
     id: context.id,

@@ -53,10 +53,15 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
     ]),
   );
 
-  return withState(router, config.target.href, state);
+  return withState(router, config.target.href, state, gate);
 }
 
-function withState(router: Router, target: string, state: ProxyState): VeniceProxy {
+function withState(
+  router: Router,
+  target: string,
+  state: ProxyState,
+  gate: RateGate | undefined,
+): VeniceProxy {
   // `defineProperties` has no type for what it adds.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return Object.defineProperties(router, {
@@ -64,6 +69,8 @@ function withState(router: Router, target: string, state: ProxyState): VenicePro
     inFlight: { get: () => state.inFlight, enumerable: true },
     lastHeard: { get: () => state.lastHeard, enumerable: true },
     draining: { get: () => state.draining, enumerable: true },
+    requests: { value: () => state.requests() },
+    buckets: { value: () => gate?.buckets() ?? [] },
     drain: { value: (graceMs?: number) => state.drain(graceMs) },
   }) as VeniceProxy;
 }

@@ -152,6 +152,7 @@ class Forwarding {
     this.#last = undefined;
     this.#delay = undefined;
     context.attempts += 1;
+    context.phase = 'attempt';
     const { attempt: hook } = this.#config.on;
     if (hook !== undefined) callHook(hook, { request: context.info(), attempt: context.attempts });
     let isFresh = context.replayClass !== 'always';
@@ -192,9 +193,9 @@ class Forwarding {
     const otherTry = canWait ? this.#healing?.otherTry() : undefined;
     if (otherTry === undefined) return grant;
     grant?.settle({ outcome: 'unsent' });
-    const since = performance.now();
+    this.#context.beginWait('held', performance.now());
     return otherTry.then(() => {
-      this.#context.waitedMs += Math.round(performance.now() - since);
+      this.#context.endWait();
       return this.#pass();
     });
   }

@@ -20,5 +20,6 @@ export type {
   Report,
   ToldWindow,
 } from './rate-gate/gate-store.ts';
-export type { LastHeard, VeniceProxy } from './proxy-state.ts';
+export type { BucketState, WindowState } from './rate-gate/gate-state.ts';
+export type { LastHeard, Phase, RequestState, VeniceProxy } from './proxy-state.ts';
 export type { ReplayClass } from './replay-policy.ts';

@@ -1,10 +1,36 @@
 import type { Router } from 'express';
 import { ProxyError } from './errors.ts';
+import type { RequestInfo } from './hooks.ts';
+import type { BucketState } from './rate-gate/gate-state.ts';
 
 /** The last answer, of whatever status, that came from the target. */
 export interface LastHeard {
   readonly at: Date;
   readonly status: number;
+}
+
+/** What a request is busy with. */
+export type Phase =
+  /** Its body is coming. */
+  | 'receiving'
+  /** It waits in the gate, or for another request that tries what would be refused. */
+  | 'held'
+  /** An upstream call is under way, and has not brought an answer yet. */
+  | 'attempt'
+  /** It waits for its next attempt. */
+  | 'backoff'
+  /** The client gets its answer. */
+  | 'relaying';
+
+/** A request that has not ended. */
+export interface RequestState extends RequestInfo {
+  readonly phase: Phase;
+  /** Attempts begun; a request that is answered by the proxy itself may have none. */
+  readonly attempts: number;
+  /** Milliseconds spent waiting so far, held or between attempts. */
+  readonly waitedMs: number;
+  /** Milliseconds since it came. */
+  readonly ageMs: number;
 }
 
 /** The router that `createVeniceProxy` returns, and what it tells about itself. */
@@ -17,6 +43,13 @@ export interface VeniceProxy extends Router {
   readonly lastHeard: LastHeard | undefined;
   /** Whether `drain()` was called: new requests get a 503. */
   readonly draining: boolean;
+  /** The requests in flight, as they are at this moment, in no order. */
+  requests(): readonly RequestState[];
+  /**
+   * The windows as this process knows them at this moment, in no order: none with `rateLimit: false`.
+   * With a `store`, what the answers to this process told.
+   */
+  buckets(): readonly BucketState[];
   /**
    * Refuses new requests from now on; resolves when those in flight have ended. Cannot be undone.
    * @param graceMs - milliseconds after which those that are left are broken off: a stream with an
@@ -25,11 +58,13 @@ export interface VeniceProxy extends Router {
   drain(graceMs?: number): Promise<void>;
 }
 
-/** A request that the proxy may have to end by itself. */
-export interface Interruptible {
+/** A request in flight, which the proxy may have to end by itself. */
+export interface Open {
   /** Where it stands among those that are open. */
   place: number;
   interrupt(error: ProxyError): void;
+  /** @param now - by `performance.now()` */
+  state(now: number): RequestState;
 }
 
 /** What the requests of one router share. */
@@ -40,7 +75,7 @@ export class ProxyState {
   #requests = 0;
   // No `Set`: a table that it has outgrown points to its successor, so that in V8 one dead table
   // with a long life keeps all that came after it from the quick garbage collector.
-  readonly #open: Interruptible[] = [];
+  readonly #open: Open[] = [];
   #onDrained: () => void = () => {};
 
   nextRequestId(): string {
@@ -52,11 +87,16 @@ export class ProxyState {
     return this.#open.length;
   }
 
-  enter(request: Interruptible): void {
+  requests(): readonly RequestState[] {
+    const now = performance.now();
+    return this.#open.map((request) => request.state(now));
+  }
+
+  enter(request: Open): void {
     request.place = this.#open.push(request) - 1;
   }
 
-  leave(request: Interruptible): void {
+  leave(request: Open): void {
     const { place } = request;
     const last = this.#open.pop();
     if (last !== undefined && last !== request) {

@@ -13,6 +13,7 @@ export function relayAnswer({ idleMs }: Config): Step {
     const { answer } = context;
     // Without an answer the client has left, and nobody waits for anything.
     if (context.left || answer === undefined) return;
+    context.phase = 'relaying';
     const isHeadOut = context.endHeartbeat();
     try {
       if (!isHeadOut) {

@@ -7,7 +7,7 @@ import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
 import type { Config } from './options.ts';
 import { Patience } from './patience.ts';
-import type { Interruptible, ProxyState } from './proxy-state.ts';
+import type { Open, Phase, ProxyState, RequestState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import { isRequestLogOn, logRequest } from './request-log.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
@@ -49,7 +49,7 @@ export type CapturedBody =
   | { readonly kind: 'passthrough' };
 
 /** One request on its way through the proxy: each step reads it and adds its part. */
-export class RequestContext implements RequestInfo, Interruptible {
+export class RequestContext implements RequestInfo, Open {
   readonly id: string;
   readonly req: Request;
   readonly res: Response;
@@ -75,8 +75,12 @@ export class RequestContext implements RequestInfo, Interruptible {
   /** When the client will have left by itself, as it says, by `performance.now()`. */
   leavesAt = Infinity;
   heartbeat: KeepAlive | undefined;
+  /** What it is busy with; told to nobody who does not ask. */
+  phase: Phase = 'receiving';
   attempts = 0;
   waitedMs = 0;
+  /** When the wait began that is not over yet; 0: there is none. */
+  #waitsSince = 0;
   answer: UpstreamAnswer | undefined;
   givenUp: GivenUp | undefined;
   /** The key that went upstream is the proxy's, not the client's. */
@@ -114,15 +118,29 @@ export class RequestContext implements RequestInfo, Interruptible {
     return this.res.headersSent ? Infinity : this.leavesAt - performance.now();
   }
 
+  /** @param since - by `performance.now()` */
+  beginWait(phase: 'held' | 'backoff', since: number): void {
+    this.phase = phase;
+    this.#waitsSince = since;
+  }
+
+  /** Returns how many milliseconds it took. */
+  endWait(): number {
+    const tookMs = Math.round(performance.now() - this.#waitsSince);
+    this.waitedMs += tookMs;
+    this.#waitsSince = 0;
+    return tookMs;
+  }
+
   /** Waits for `delayMs`, or until the client leaves; tells which. */
   wait(delayMs: number): Promise<'waited' | 'left'> {
     if (this.left) return Promise.resolve('left');
-    const begunAt = performance.now();
+    this.beginWait('backoff', performance.now());
     return new Promise((resolve) => {
       const end = (how: 'waited' | 'left'): void => {
         clearTimeout(timer);
         this.busyWith = undefined;
-        this.waitedMs += Math.round(performance.now() - begunAt);
+        this.endWait();
         resolve(how);
       };
       const timer = setTimeout(end, delayMs, 'waited');
@@ -169,6 +187,18 @@ export class RequestContext implements RequestInfo, Interruptible {
       firstByteMs: this.firstByteAt === undefined ? undefined : since(this.firstByteAt),
       totalMs: since(performance.now()),
       dropped: this.dropped,
+    };
+  }
+
+  state(now: number): RequestState {
+    const { phase, attempts, waitedMs } = this;
+    const waitsMs = this.#waitsSince === 0 ? 0 : now - this.#waitsSince;
+    return {
+      ...this.info(),
+      phase,
+      attempts,
+      waitedMs: Math.round(waitedMs + waitsMs),
+      ageMs: Math.round(now - this.startedAt),
     };
   }
 

@@ -20,6 +20,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export interface Waiter {
   /** By `performance.now()`: from then on waiting is in vain. */
   readonly deadline: number;
+  /** Since when it waits, by `performance.now()`. */
+  readonly since: number;
   /** Whether it has been told that it must wait. */
   isHeld: boolean;
   /** It may go: `seq` and `at` name its grant. */
@@ -59,8 +61,19 @@ export class BucketLine {
     this.#onIdle = onIdle;
   }
 
+  get name(): BucketName {
+    return this.#name;
+  }
+
   get length(): number {
     return this.#line.length;
+  }
+
+  /** Since when the one waits that has waited longest; `undefined`: nobody waits. */
+  get oldestSince(): number | undefined {
+    let oldest: number | undefined;
+    for (const { since } of this.#line) oldest = Math.min(oldest ?? since, since);
+    return oldest;
   }
 
   /** @param hasReturned - it was let through before, and was refused */

@@ -35,7 +35,7 @@ export class BucketNames {
     const colon = model?.indexOf(':') ?? -1;
     const id = (colon === -1 ? model : model?.slice(0, colon)) ?? '';
     const bucket = id.length > LONGEST_ID ? digest(id) : id;
-    return { key, bucket, id: `${key} ${bucket}` };
+    return { key, bucket, id: bucketId(key, bucket) };
   }
 
   #keyOf(credentials: string): string {
@@ -47,6 +47,10 @@ export class BucketNames {
     this.#keys.set(print, key);
     return key;
   }
+}
+
+export function bucketId(key: string, bucket: string): string {
+  return `${key} ${bucket}`;
 }
 
 function digest(text: string): string {

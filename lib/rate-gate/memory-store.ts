@@ -15,6 +15,14 @@ interface KeyEntry {
   usedAt: number;
 }
 
+/** What is known of one bucket, and of its key. */
+export interface KnownBucket {
+  readonly keyState: KeyState;
+  readonly state: BucketState;
+  /** Processes that share the windows without telling this one. */
+  readonly peers: number;
+}
+
 /** Keeps the windows in this process. */
 export class MemoryStore implements GateStore {
   /** Processes that share the windows without telling this one. */
@@ -24,7 +32,7 @@ export class MemoryStore implements GateStore {
   #sweeping: NodeJS.Timeout | undefined;
 
   step(ask: Ask): Reply {
-    const now = Math.round(performance.timeOrigin + performance.now());
+    const { now } = this;
     const entry = this.#entry(ask.key, now);
     let bucket = entry.buckets.get(ask.bucket);
     if (bucket === undefined) {
@@ -33,6 +41,19 @@ export class MemoryStore implements GateStore {
       entry.buckets.set(ask.bucket, bucket);
     }
     return step(entry.state, bucket, ask, { now, peers: this.peers });
+  }
+
+  /** Its clock: milliseconds since 1970, which never go back. */
+  get now(): number {
+    return Math.round(performance.timeOrigin + performance.now());
+  }
+
+  /** Hands out everything that is known, for reading. */
+  look(see: (key: string, bucket: string, known: KnownBucket) => void): void {
+    const { peers } = this;
+    for (const [key, { state: keyState, buckets }] of this.#keys) {
+      for (const [bucket, state] of buckets) see(key, bucket, { keyState, state, peers });
+    }
   }
 
   /** How many keys are known. */

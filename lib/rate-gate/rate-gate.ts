@@ -6,9 +6,11 @@ import type { Config } from '../options.ts';
 import type { Cancellable, RequestContext } from '../request-context.ts';
 import { BucketLine } from './bucket-line.ts';
 import type { Waiter } from './bucket-line.ts';
-import { BucketNames } from './bucket-name.ts';
+import { BucketNames, bucketId } from './bucket-name.ts';
 import type { BucketName } from './bucket-name.ts';
 import { FallbackStore } from './fallback-store.ts';
+import { bucketStateOf } from './gate-state.ts';
+import type { BucketState, Sighting } from './gate-state.ts';
 import type { GateStore, HoldReason, Report } from './gate-store.ts';
 import { Grant } from './grant.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -25,20 +27,21 @@ export class RateGate {
   readonly names: BucketNames;
   readonly #config: Config;
   readonly #store: GateStore;
+  /** Where the windows are shared, it knows what this process has heard. */
+  readonly #own = new MemoryStore();
   readonly #isShared: boolean;
   readonly #terms: { readonly budgetWindowMs: number };
   readonly #lines = new Map<string, BucketLine>();
 
   constructor(config: Config) {
-    const own = new MemoryStore();
     this.names = new BucketNames(config.target);
     this.#config = config;
     this.#isShared = config.store !== undefined;
     this.#terms = { budgetWindowMs: config.rateLimitWaitMs };
     this.#store =
       config.store === undefined
-        ? own
-        : new FallbackStore(config.store, own, config.storeTimeoutMs);
+        ? this.#own
+        : new FallbackStore(config.store, this.#own, config.storeTimeoutMs);
   }
 
   /**
@@ -62,6 +65,24 @@ export class RateGate {
       }
     }
     return this.#hold(context, name, line ?? this.#open(id, name), patienceMs());
+  }
+
+  /** What this process knows of the windows, in no order. */
+  buckets(): readonly BucketState[] {
+    const seen: Sighting[] = [];
+    const lines = new Set(this.#lines.values());
+    this.#own.look((key, bucket, known) => {
+      const line = this.#lines.get(bucketId(key, bucket));
+      if (line !== undefined) lines.delete(line);
+      seen.push({ key, bucket, known, line });
+    });
+    for (const line of lines) {
+      const { key, bucket } = line.name;
+      seen.push({ key, bucket, known: undefined, line });
+    }
+    const { now } = this.#own;
+    const monotonicNow = performance.now();
+    return seen.map((each) => bucketStateOf(each, now, monotonicNow));
   }
 
   #open(id: string, name: BucketName): BucketLine {
@@ -151,20 +172,21 @@ class HeldRequest implements Waiter, Cancellable {
   readonly #context: RequestContext;
   readonly #config: Config;
   readonly #endings: Endings;
-  readonly #since = performance.now();
+  readonly since = performance.now();
 
   constructor(context: RequestContext, config: Config, deadline: number, endings: Endings) {
     this.deadline = deadline;
     this.#context = context;
     this.#config = config;
     this.#endings = endings;
+    context.beginWait('held', this.since);
   }
 
   admit(seq: number, at: number): void {
-    this.#end();
+    const heldMs = this.#end();
     if (this.isHeld) {
       const { id, model } = this.#context;
-      log('let through', { id, model, heldMs: Math.round(performance.now() - this.#since) });
+      log('let through', { id, model, heldMs });
     }
     this.#endings.admitted(seq, at);
   }
@@ -198,8 +220,8 @@ class HeldRequest implements Waiter, Cancellable {
     this.#endings.ended();
   }
 
-  #end(): void {
+  #end(): number {
     this.#context.busyWith = undefined;
-    this.#context.waitedMs += Math.round(performance.now() - this.#since);
+    return this.#context.endWait();
   }
 }
