@@ -8,6 +8,7 @@ import {
   errorBody,
   errorEvent,
   isError,
+  ownError,
   redact,
   retryAfterSeconds,
 } from './errors.ts';
@@ -50,7 +51,9 @@ function asProxyError(error: unknown): ProxyError {
 }
 
 function send(context: RequestContext, res: Response, { code, status, message }: ProxyError): void {
-  const body = Buffer.from(errorBody(code, message));
+  const body =
+    context.transform?.error?.({ ...ownError(code, message), status }) ??
+    Buffer.from(errorBody(code, message));
   res.statusCode = status;
   res.setHeader('content-type', 'application/json; charset=utf-8');
   res.setHeader('content-length', String(body.length));

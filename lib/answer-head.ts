@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import { changesEvents, changesJson } from './answer-transform.ts';
 import { createLog } from './debug.ts';
 import { isStillSending } from './end-answer.ts';
 import { describeError, retryAfterSeconds } from './errors.ts';
@@ -18,6 +19,7 @@ export function writeHead(context: RequestContext, answer: UpstreamAnswer): void
   }
   relayHeaders(res, endToEndHeaders(answer.rawHeaders, answer.headers.connection));
   if (answer.isReplaced) describeConverted(res, answer);
+  if (context.transform !== undefined) describeTransformed(context, answer);
   if (answer.isEventStream) describeEvents(res);
   if (isStillSending(req)) setHeader(res, 'connection', 'close');
   addNotes(context, answer);
@@ -85,19 +87,32 @@ function addHeader(res: Response, name: string, value: string): void {
   }
 }
 
+/** These describe a body byte for byte. */
+const OF_THE_BYTES = [
+  'content-encoding',
+  'content-length',
+  'etag',
+  'content-md5',
+  'digest',
+  'content-digest',
+  'repr-digest',
+] as const;
+
 function describeConverted(res: Response, answer: UpstreamAnswer): void {
-  for (const name of [
-    'content-encoding',
-    'etag',
-    'content-md5',
-    'digest',
-    'content-digest',
-    'repr-digest',
-  ]) {
-    res.removeHeader(name);
-  }
+  for (const name of OF_THE_BYTES) res.removeHeader(name);
   if (answer.replacedType !== undefined) setHeader(res, 'content-type', answer.replacedType);
   setHeader(res, 'content-length', String(answer.collectedBytes));
+}
+
+/** Of what is changed while it is relayed, and of what would be if it were asked for. */
+function describeTransformed(context: RequestContext, answer: UpstreamAnswer): void {
+  const { res, method, transform } = context;
+  const isStream = changesEvents(context, answer);
+  if (!isStream && !(method === 'HEAD' && changesJson(context, answer))) return;
+  for (const name of OF_THE_BYTES) res.removeHeader(name);
+  if (isStream && transform?.streamType !== undefined) {
+    setHeader(res, 'content-type', transform.streamType);
+  }
 }
 
 function describeEvents(res: Response): void {

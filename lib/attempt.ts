@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
+import { changesJson } from './answer-transform.ts';
 import { ProxyError, bodyStalled, connectionError, seconds } from './errors.ts';
 import { endOfLastEvent } from './event-stream.ts';
 import { EventWatch, causeOfFirstEvent, hasEvent } from './first-event.ts';
@@ -191,7 +192,7 @@ export class Attempt implements CallEvents, Cancellable {
     if (answer.status >= 400) {
       return answer.collectUntil(() => answer.collectedBytes >= ERROR_BODY_BYTES, ERROR_BODY_MS);
     }
-    if (this.#context.wantsBase64) {
+    if (this.#context.wantsBase64 || changesJson(this.#context, answer)) {
       return answer.collectUntil(() => answer.collectedBytes > WHOLE_ANSWER_BYTES);
     }
     if (!answer.isEventStream || !answer.isPlain) return answer.collectUntil(() => true);

@@ -14,6 +14,7 @@ import type { VeniceProxy } from './proxy-state.ts';
 import { RateGate } from './rate-gate/rate-gate.ts';
 import { relayAnswer } from './relay-answer.ts';
 import { rewriteBody } from './rewrite-body.ts';
+import { transformAnswer } from './transform-answer.ts';
 import { createUpstream } from './upstream.ts';
 
 /**
@@ -49,6 +50,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
       startHeartbeat(config),
       forward(config, state, createUpstream(config), gate, healing, pseudonym),
       explainErrors(config),
+      transformAnswer,
       relayAnswer(config),
     ]),
   );

@@ -77,7 +77,7 @@ interface ErrorExtras {
 }
 
 /** What stands in `error`. */
-interface ErrorMembers extends ErrorExtras {
+export interface ErrorMembers extends ErrorExtras {
   readonly message: string;
   readonly type: string;
   readonly param: string | null;
@@ -102,7 +102,8 @@ export function eventOf(error: ErrorMembers): string {
   return `data: ${bodyOf(error)}\n\n`;
 }
 
-function ownError(code: ProxyErrorCode, message: string): ErrorMembers {
+/** An error of ours as OpenAI's clients know errors. */
+export function ownError(code: ProxyErrorCode, message: string): ErrorMembers {
   return { message, type: PROXY_ERRORS[code].type, param: null, code };
 }
 

@@ -56,6 +56,11 @@ const KEPT_FROM_UPSTREAM: ReadonlySet<string> = new Set([
 
 const NOT_FORWARDED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...KEPT_FROM_UPSTREAM]);
 
+/** RFC 9110 §6.4.1: an answer that never has a body. */
+export function hasNoBody(method: string, status: number): boolean {
+  return method === 'HEAD' || status === 204 || status === 304;
+}
+
 /** RFC 9112 §6.3: a request has a body when a header field says so. */
 export function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;

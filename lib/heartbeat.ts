@@ -18,6 +18,8 @@ export function startHeartbeat({ heartbeatMs }: Config): Step {
   return function startHeartbeatOf(context) {
     if (heartbeatMs === 0 || !context.stream || context.left) return;
     if (context.method !== 'POST' || NEVER_EVENTS.test(context.route)) return;
+    // What is no stream of events has no comments.
+    if (context.transform?.streamType !== undefined) return;
     context.heartbeat = new Heartbeat(context, heartbeatMs);
   };
 }

@@ -1,4 +1,9 @@
 import { writeHead } from './answer-head.ts';
+import { changesEvents } from './answer-transform.ts';
+import { DecodedAnswer } from './decode-answer.ts';
+import type { BodySource } from './decode-answer.ts';
+import { createDecoder } from './decode-body.ts';
+import { hasNoBody } from './headers.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import { EventRelay, Relay } from './relay.ts';
@@ -21,8 +26,7 @@ export function relayAnswer({ idleMs }: Config): Step {
         relayBody(context, answer, idleMs);
         return;
       }
-      const end = endOf(context, answer);
-      relayAsEvents(context, answer, (source) => new EventRelay(context, source, idleMs, end));
+      relayAsEvents(context, answer, (source) => eventRelay(context, answer, source, idleMs));
     } catch (error) {
       answer.discard();
       throw error;
@@ -36,21 +40,39 @@ function relayBody(context: RequestContext, answer: UpstreamAnswer, idleMs: numb
     answer.discard();
     return;
   }
+  if (!answer.isPlain && changesEvents(context, answer)) {
+    relayDecoded(context, answer, idleMs);
+    return;
+  }
   const isReadable = answer.isEventStream && answer.isPlain;
   const relay = isReadable
-    ? new EventRelay(context, answer, idleMs, endOf(context, answer))
+    ? eventRelay(context, answer, answer, idleMs)
     : new Relay(context, answer, idleMs);
   // Not corked: Node does so itself until the tick is over, and with `res.cork()` Node 22 and 24
   // send the last chunk in front of the second write.
   answer.consume(relay);
 }
 
+/** What is to be changed and came in a coding, although none was wanted. */
+function relayDecoded(context: RequestContext, answer: UpstreamAnswer, idleMs: number): void {
+  const decoder = createDecoder(answer.headers['content-encoding']);
+  if (decoder === undefined) return;
+  const decoded = new DecodedAnswer(answer, decoder);
+  context.res.once('close', () => decoded.discard());
+  decoded.consume(eventRelay(context, answer, decoded, idleMs));
+}
+
+function eventRelay(
+  context: RequestContext,
+  answer: UpstreamAnswer,
+  source: BodySource,
+  idleMs: number,
+): EventRelay {
+  const transform = changesEvents(context, answer) ? context.transform : undefined;
+  return new EventRelay(context, source, idleMs, endOf(context, answer), transform);
+}
+
 /** By what the end of this answer is known, where it is. */
 function endOf({ route }: RequestContext, answer: UpstreamAnswer): StreamEnd | undefined {
   return answer.isEventStream && answer.status < 300 ? StreamEnd.of(route) : undefined;
-}
-
-/** RFC 9110 §6.4.1. */
-function hasNoBody(method: string, status: number): boolean {
-  return method === 'HEAD' || status === 204 || status === 304;
 }

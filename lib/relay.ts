@@ -1,15 +1,19 @@
 import type { Response } from 'express';
+import { LONGEST_EVENT, transformEvents } from './answer-transform.ts';
+import type { AnswerTransform } from './answer-transform.ts';
 import { breakConnection } from './break-connection.ts';
 import { createLog } from './debug.ts';
 import type { BodySource } from './decode-answer.ts';
 import { endAnswer } from './end-answer.ts';
-import { ProxyError, describeError, errorEvent, seconds } from './errors.ts';
+import { ProxyError, describeError, errorEvent, ownError, seconds } from './errors.ts';
 import { EventAligner } from './event-stream.ts';
 import type { RequestContext } from './request-context.ts';
 import type { StreamEnd } from './stream-end.ts';
 import type { AnswerSink } from './upstream-answer.ts';
 
 const log = createLog('relay');
+
+const NOTHING = Buffer.alloc(0);
 
 /** Any body but events: byte for byte, under back-pressure. */
 export class Relay implements AnswerSink {
@@ -114,48 +118,99 @@ export class Relay implements AnswerSink {
 
 /** Events leave whole, so that a stream that breaks can still end with an event that says so. */
 export class EventRelay extends Relay {
-  readonly #aligner = new EventAligner();
+  readonly #aligner: EventAligner;
   readonly #end: StreamEnd | undefined;
+  readonly #transform: AnswerTransform | undefined;
+  #hasFailed = false;
 
-  /** @param end - `undefined`: that the body ends is all that can be asked of it */
+  /**
+   * @param end - `undefined`: that the body ends is all that can be asked of it
+   * @param transform - what becomes of each event; `undefined`: nothing
+   */
   constructor(
     context: RequestContext,
     source: BodySource,
     idleMs: number,
     end: StreamEnd | undefined,
+    transform?: AnswerTransform,
   ) {
     super(context, source, idleMs);
+    this.#aligner = new EventAligner(transform && LONGEST_EVENT);
     this.#end = end;
+    this.#transform = transform;
   }
 
   override data(chunk: Buffer): void {
+    if (this.#hasFailed) return;
     const whole = this.#aligner.push(chunk);
     if (whole === undefined) return;
     this.#end?.look(whole, this.#aligner.midEvent);
-    this.write(whole);
+    this.#pass(whole);
   }
 
   override end(): void {
+    if (this.#hasFailed) return;
     const tail = this.#aligner.tail();
     if (this.#end?.isComplete(tail) === false) {
       this.broken(endedEarly());
       return;
     }
-    if (tail.length > 0) this.write(tail);
-    super.end();
+    if (tail.length > 0) this.#pass(tail);
+    if (this.#transform?.end !== undefined) this.#passEnd(this.#transform);
+    if (!this.#hasFailed) super.end();
   }
 
   override broken(error: ProxyError): void {
-    if (this.#aligner.midEvent) {
+    if (this.#hasFailed) return;
+    if (this.#aligner.midEvent && this.#transform?.streamType === undefined) {
       super.broken(error);
       return;
     }
     this.noteBreak(error);
     this.context.firstByteAt ??= performance.now();
     this.watchEnd();
+    const { code, message } = error;
+    const last = this.#transform?.error?.(ownError(code, message)) ?? errorEvent(code, message);
     // Only when the event has gone out may the connection go, and it must: an orderly end would
     // look like that of a whole answer.
-    this.res.write(errorEvent(error.code, error.message), () => breakConnection(this.res));
+    this.res.write(last, () => breakConnection(this.res));
+  }
+
+  #pass(events: Buffer): void {
+    const transform = this.#transform;
+    if (transform === undefined) {
+      this.write(events);
+      return;
+    }
+    if (this.#aligner.midEvent) {
+      // Events stay events, even where one is too long to be changed.
+      if (transform.streamType === undefined) this.write(events);
+      else this.#fail('The upstream sent an event that is too long.');
+      return;
+    }
+    this.#writeChanged(() => transformEvents(transform, events));
+  }
+
+  #passEnd(transform: AnswerTransform): void {
+    if (!this.#hasFailed) this.#writeChanged(() => transform.end?.() ?? NOTHING);
+  }
+
+  /** Nobody above would catch what it throws. */
+  #writeChanged(change: () => Buffer): void {
+    let changed: Buffer;
+    try {
+      changed = change();
+    } catch (error) {
+      this.#fail('The answer could not be translated.', error);
+      return;
+    }
+    if (changed.length > 0) this.write(changed);
+  }
+
+  #fail(message: string, cause?: unknown): void {
+    this.broken(new ProxyError('upstream_invalid', message, cause));
+    this.#hasFailed = true;
+    this.context.answer?.discard();
   }
 }
 

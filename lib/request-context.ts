@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Request, Response } from 'express';
+import type { AnswerTransform } from './answer-transform.ts';
 import { pathBehindMount, shownPath } from './client-path.ts';
 import type { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
@@ -71,6 +72,9 @@ export class RequestContext implements RequestInfo, Open {
   refusable: Refusals | undefined;
   /** The client wants base64 and the upstream is asked for floats. */
   wantsBase64 = false;
+
+  /** Makes another answer of the upstream's. */
+  transform: AnswerTransform | undefined;
 
   /** When the client will have left by itself, as it says, by `performance.now()`. */
   leavesAt = Infinity;

@@ -32,8 +32,9 @@ export function upstreamHeaders(
     headers['transfer-encoding'] = 'chunked';
   }
   // What is to be read on its way cannot be compressed: events, whose boundaries decide how a
-  // broken stream ends, and embeddings that are converted.
-  if (context.stream || context.wantsBase64) headers['accept-encoding'] = 'identity';
+  // broken stream ends, and what is converted.
+  const isRead = context.stream || context.wantsBase64 || context.transform !== undefined;
+  if (isRead) headers['accept-encoding'] = 'identity';
   return headers;
 }
 
