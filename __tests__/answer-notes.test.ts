@@ -177,6 +177,28 @@ describe('x-should-retry: false', () => {
     ]);
   });
 
+  const upload = { headers: { 'content-type': 'audio/wav' }, body: 'sound' };
+
+  test.each([429, 503])(
+    'does not stand on a %i to an upload: the client still has the body that is gone here',
+    async (status) => {
+      const scene = await startScene();
+      scene.venice.script({ kind: 'answer', status });
+      const reply = await send(`${scene.baseUrl}/audio/transcriptions`, upload);
+      expect([reply.status, reply.headers['x-should-retry']]).toEqual([status, undefined]);
+      expect(scene.venice.calls).toHaveLength(1);
+    },
+  );
+
+  test('stands on a failed upload that costs money each time', async () => {
+    const scene = await startScene();
+    scene.venice.script({ kind: 'answer', status: 500 }, { kind: 'reset', after: 'body' });
+    const failed = await send(`${scene.baseUrl}/audio/transcriptions`, upload);
+    const lost = await send(`${scene.baseUrl}/audio/transcriptions`, upload);
+    for (const { headers } of [failed, lost]) expect(headers['x-should-retry']).toBe('false');
+    expect(scene.venice.calls).toHaveLength(2);
+  });
+
   test('does not stand on an answer that is final by itself', async () => {
     const scene = await startScene();
     scene.venice.script({ kind: 'answer', status: 409 });

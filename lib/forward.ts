@@ -301,13 +301,19 @@ class Forwarding {
   }
 
   /** Why a failed attempt is not made again; `undefined` when it may be. */
-  #whyNot({ kind, answer }: AttemptFailure): string | undefined {
+  #whyNot({ kind, answer }: AttemptFailure, bodyAtHand = !this.#context.bodyIsGone) {
     return reasonAgainstReplay({
       replayClass: this.#context.replayClass,
       cause: kind,
-      bodyAtHand: !this.#context.bodyIsGone,
+      bodyAtHand,
       shouldRetry: single(answer?.headers['x-should-retry']),
     });
+  }
+
+  /** Whether the client should leave it at that, too. It may have the body that we lack. */
+  #isFinal(failure: AttemptFailure, against: string | undefined): boolean {
+    if (against === undefined) return this.#config.retries > 0;
+    return this.#whyNot(failure, true) !== undefined;
   }
 
   #delayAfter({ answer }: AttemptFailure): Delay {
@@ -347,7 +353,7 @@ class Forwarding {
     });
     context.givenUp = {
       retryAfterMs: answer?.status === 429 && delay.told ? delay.delayMs : undefined,
-      isFinal: this.#config.retries > 0 || against !== undefined,
+      isFinal: this.#isFinal(failure, against),
     };
     context.answer = answer;
     if (error === undefined) return;
