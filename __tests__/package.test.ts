@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { VERSION } from '../lib/version.ts';
+import { startProgram } from './helpers/program.ts';
 import { listen } from './helpers/serve.ts';
 import type { Running } from './helpers/serve.ts';
 
@@ -126,13 +127,52 @@ describe.each([
     const { stdout } = await run(bin, ['--version']);
     expect(stdout.trim()).toBe(VERSION);
   });
+
+  test('shows the demo', async () => {
+    const main = path.join(app, 'node_modules/venice-proxy/dist/examples/server/main.js');
+    const demo = startProgram(process.execPath, [main, '--demo'], { PORT: '0' });
+    try {
+      expect(await demo.printed(/status 200 on attempt 2/)).not.toBeNull();
+    } finally {
+      demo.kill('SIGTERM');
+      await demo.ended;
+    }
+  });
 });
 
-test('the package holds what is needed and nothing else', () => {
-  expect(files).toEqual(
-    expect.arrayContaining(['dist/lib/index.js', 'dist/lib/index.d.ts', 'lib/index.ts', 'LICENSE']),
-  );
-  expect(files.filter((file) => /^(__tests__|docs\/.*\.ts|\.ci|coverage)/.test(file))).toEqual([]);
+/** What npm downloads. The rest of the room is for what is still to come. */
+const LARGEST_BYTES = 100_000;
+
+describe('the package', () => {
+  test('holds what its exports and its command name, and nothing that only developers need', async () => {
+    const manifest = await readFile(path.join(root, 'package.json'), 'utf8');
+    const { bin, exports } = JSON.parse(manifest) as { bin: unknown; exports: unknown };
+    const targets = [...JSON.stringify({ bin, exports }).matchAll(/"(?:\.\/)?(dist\/[^"]+)"/g)];
+    expect(targets.length).toBeGreaterThan(4);
+    expect(files).toEqual(expect.arrayContaining(targets.map(([, file]) => file)));
+    expect(files).toEqual(expect.arrayContaining(['LICENSE', 'README.md']));
+    const needless = files.filter((file) => !/^(dist|docs|[^/]+$)/.test(file));
+    expect(needless).toEqual([]);
+    expect(files.filter((file) => /\.map$|(?<!\.d)\.ts$/.test(file))).toEqual([]);
+  });
+
+  test('is small', async () => {
+    expect((await stat(tarball)).size).toBeLessThan(LARGEST_BYTES);
+  });
+
+  // A forgotten one would be an `any` to whoever skips the check of libraries.
+  test('holds every declaration that its declarations import', async () => {
+    const declarations = files.filter((file) => file.endsWith('.d.ts'));
+    const imported = await Promise.all(
+      declarations.map(async (file) => {
+        const text = await readFile(path.join(root, file), 'utf8');
+        return [...text.matchAll(/from '(\..+?)\.ts'/g)].map(([, name = '']) =>
+          path.join(path.dirname(file), `${name}.d.ts`),
+        );
+      }),
+    );
+    expect(declarations).toEqual(expect.arrayContaining([...new Set(imported.flat())]));
+  });
 });
 
 test('the version in the code is that of package.json and stands in the changelog', async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStandInVenice } from '../stand-in-venice.ts';
+import { createStandInVenice } from '../stand-in-venice/server.ts';
 import { member } from './error-reason.ts';
 import { startServer } from './start-server.ts';
 import type { RunningServer } from './start-server.ts';

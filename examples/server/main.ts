@@ -3,7 +3,6 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { parseCommand } from './arguments.ts';
 import { check } from './check.ts';
-import { startDemo } from './demo.ts';
 import { helpText } from './help.ts';
 import { startServer } from './start-server.ts';
 import type { RunningServer } from './start-server.ts';
@@ -23,6 +22,7 @@ try {
   } else if (command.kind === 'check') {
     process.stdout.write(`${await check(process.env)}\n`);
   } else if (command.kind === 'demo') {
+    const { startDemo } = await import('./demo.ts');
     const demo = await startDemo();
     stopOnSignals(demo);
     await demo.show();
