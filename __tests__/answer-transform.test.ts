@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { splitEvents, transformEvents } from '../lib/answer-transform.ts';
+import type { AnswerTransform } from '../lib/answer-transform.ts';
 
 describe('splitting events', () => {
   const cases: readonly (readonly string[])[] = [
@@ -30,8 +31,9 @@ describe('changing events', () => {
   });
 
   test('an event may become none, or another', () => {
-    const event = (bytes: Buffer): Buffer =>
-      bytes.includes('1') ? Buffer.alloc(0) : Buffer.from('{}\n');
-    expect(String(transformEvents({ event }, Buffer.from('data: 1\n\ndata: 2\n\n')))).toBe('{}\n');
+    const transform: AnswerTransform = {
+      event: (bytes) => (bytes.includes('1') ? Buffer.alloc(0) : Buffer.from('{}\n')),
+    };
+    expect(String(transformEvents(transform, Buffer.from('data: 1\n\ndata: 2\n\n')))).toBe('{}\n');
   });
 });

@@ -319,6 +319,19 @@ describe('store', () => {
   });
 });
 
+describe('functions that rewrite', () => {
+  test.each(['rewriteRequest', 'rewriteAnswer', 'rewriteEvent'] as const)(
+    '%s is a function, or there is none',
+    (name) => {
+      expect(resolve({})[name]).toBeUndefined();
+      expect(resolve({ [name]: nothing })[name]).toBe(nothing);
+      expect(complaint({ [name]: {} })).toBe(
+        `Expected \`${name}\` to be a function, got an object`,
+      );
+    },
+  );
+});
+
 describe('replay', () => {
   test('is left to the table by default, or is a function', () => {
     expect(resolve({}).replay).toBeUndefined();
@@ -426,7 +439,7 @@ describe('options that nobody knows', () => {
   const KNOWN =
     'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
     'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
-    'replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
+    'rewriteRequest, rewriteAnswer, rewriteEvent, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],
@@ -510,7 +523,15 @@ describe('the options', () => {
   test('are complete without being given', () => {
     expect(resolveOptions()).toEqual(resolve({}));
     const values = Object.entries(resolveOptions()).filter(([, value]) => value === undefined);
-    expect(values.map(([name]) => name)).toEqual(['store', 'replay', 'apiKey', 'agent']);
+    expect(values.map(([name]) => name)).toEqual([
+      'store',
+      'rewriteRequest',
+      'rewriteAnswer',
+      'rewriteEvent',
+      'replay',
+      'apiKey',
+      'agent',
+    ]);
   });
 
   test('accept every default that they announce', () => {

@@ -17,22 +17,22 @@ export interface AnswerTransform {
    * A whole JSON body of status 2xx, decoded; up to 256 MiB are held for it. The very same buffer
    * back: every byte and header stays.
    */
-  json?(body: Buffer): Buffer | Promise<Buffer>;
+  json?: ((body: Buffer) => Buffer | Promise<Buffer>) | undefined;
 
   /**
    * One whole event of a stream (a comment is one, too), its blank line included, which only the
    * last one may lack. What comes back is written as it is; it may be empty.
    */
-  event?(event: Buffer): Buffer;
+  event?: ((event: Buffer) => Buffer) | undefined;
 
   /** What is written at the end of a stream, when that is complete. */
-  end?(): Buffer;
+  end?: (() => Buffer) | undefined;
 
   /**
    * What tells an error: the body of an answer with its status, or the last bytes of a stream that
    * broke. `undefined`: OpenAI's shape for ours, and the upstream's own words for its own.
    */
-  error?(error: ErrorMembers): Buffer;
+  error?: ((error: ErrorMembers) => Buffer) | undefined;
 }
 
 /** A longer event is more than can be held for a transform, in bytes. */
@@ -84,4 +84,23 @@ function endsInAnyForm(events: Buffer): number[] {
   return [...text.matchAll(/(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g)].map(
     (found) => found.index + found[0].length,
   );
+}
+
+/** What the second one makes of what the first one has made. */
+export function chainTransforms(first: AnswerTransform, second: AnswerTransform): AnswerTransform {
+  const json = async (body: Buffer): Promise<Buffer> => {
+    const changed = (await first.json?.(body)) ?? body;
+    return second.json?.(changed) ?? changed;
+  };
+  const event = (bytes: Buffer): Buffer => {
+    const changed = first.event?.(bytes) ?? bytes;
+    return changed.length === 0 ? changed : (second.event?.(changed) ?? changed);
+  };
+  return {
+    streamType: second.streamType,
+    json: (first.json ?? second.json) && json,
+    event: (first.event ?? second.event) && event,
+    end: second.end?.bind(second),
+    error: second.error?.bind(second),
+  };
 }

@@ -8,6 +8,7 @@ import { shareHealing } from './healing.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
+import { ownRewrites } from './own-rewrites.ts';
 import { pipeline } from './pipeline.ts';
 import { ProxyState } from './proxy-state.ts';
 import type { VeniceProxy } from './proxy-state.ts';
@@ -46,6 +47,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
       admitRequest(state, pseudonym),
       confinePath(config),
       captureBody(config),
+      ...ownRewrites(config),
       rewriteBody(config),
       startHeartbeat(config),
       forward(config, state, createUpstream(config), gate, healing, pseudonym),

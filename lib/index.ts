@@ -11,6 +11,8 @@ export type {
   RequestInfo,
   RetryEvent,
 } from './hooks.ts';
+export type { JsonObject } from './json-value.ts';
+export type { RewriteAnswer, RewriteEvent, RewriteRequest } from './own-rewrites.ts';
 export type { ApiKeySource, ReplayRule, Timeouts, VeniceProxyOptions } from './options.ts';
 export type {
   Ask,

@@ -1,5 +1,8 @@
+/** A JSON object: its values are strings, numbers, booleans, `null`, arrays and such objects. */
+export type JsonObject = Record<string, unknown>;
+
 /** Whether a value is a JSON object: neither an array nor `null`. */
-export function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
 import { HOOK_NAMES } from './hooks.ts';
 import type { ProxyHooks, RequestInfo } from './hooks.ts';
+import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './own-rewrites.ts';
 import type { GateStore } from './rate-gate/gate-store.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import {
@@ -149,6 +150,27 @@ export interface VeniceProxyOptions {
    */
   normalizeErrors?: boolean | undefined;
   /**
+   * Changes the JSON object of a request, before anything else is done to it: what it returns is
+   * written by `JSON.stringify` and sent; `undefined` leaves every byte. Other bodies are left out.
+   * A throw, or anything else that comes back, is a 500, and nothing is sent. All three functions
+   * are given the same `request` object: what is kept for a request can be kept in a `WeakMap`.
+   * @defaultValue none
+   */
+  rewriteRequest?: RewriteRequest | undefined;
+  /**
+   * Changes the JSON object of an answer of status 2xx, which is held whole for it (up to 256 MiB);
+   * as `rewriteRequest`, but where it fails the answer stays as it came.
+   * @defaultValue none
+   */
+  rewriteAnswer?: RewriteAnswer | undefined;
+  /**
+   * Changes the JSON object in the data of each event of a stream, at once: no promise. `undefined`
+   * leaves the event, `null` drops it; where it fails the event stays as it came. Comments, `[DONE]`
+   * and events of more than 16 MiB are left out.
+   * @defaultValue none
+   */
+  rewriteEvent?: RewriteEvent | undefined;
+  /**
    * What may be sent again: `always`; `refused-only` when the upstream has said that nothing was
    * done; `never`. `undefined` leaves a request to the table of Venice's routes. Must not throw:
    * then the table counts.
@@ -211,6 +233,9 @@ export interface Config {
   readonly learnParams: boolean;
   readonly learnableParams: ReadonlySet<string>;
   readonly normalizeErrors: boolean;
+  readonly rewriteRequest: RewriteRequest | undefined;
+  readonly rewriteAnswer: RewriteAnswer | undefined;
+  readonly rewriteEvent: RewriteEvent | undefined;
   readonly replay: ReplayRule | undefined;
   readonly forwardClientAddress: boolean;
   readonly bodyLimitBytes: number;
@@ -258,6 +283,9 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   learnParams: true,
   learnableParams: true,
   normalizeErrors: true,
+  rewriteRequest: true,
+  rewriteAnswer: true,
+  rewriteEvent: true,
   replay: true,
   forwardClientAddress: true,
   bodyLimit: true,
@@ -299,7 +327,10 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
       options.learnableParams ?? DEFAULTS.learnableParams,
     ),
     normalizeErrors: flag('normalizeErrors', options.normalizeErrors ?? DEFAULTS.normalizeErrors),
-    replay: resolveReplay(options.replay),
+    rewriteRequest: resolveFunction('rewriteRequest', options.rewriteRequest),
+    rewriteAnswer: resolveFunction('rewriteAnswer', options.rewriteAnswer),
+    rewriteEvent: resolveFunction('rewriteEvent', options.rewriteEvent),
+    replay: resolveFunction('replay', options.replay),
     forwardClientAddress: flag(
       'forwardClientAddress',
       options.forwardClientAddress ?? DEFAULTS.forwardClientAddress,
@@ -358,9 +389,9 @@ function resolveAgent(agent: HttpAgent | undefined, target: URL): HttpAgent | un
   return agent;
 }
 
-function resolveReplay(replay: ReplayRule | undefined): ReplayRule | undefined {
-  if (replay === undefined || typeof replay === 'function') return replay;
-  throw invalid('replay', 'a function', replay);
+function resolveFunction<Value>(name: string, value: Value): Value {
+  if (value === undefined || typeof value === 'function') return value;
+  throw invalid(name, 'a function', value);
 }
 
 function resolveStore(store: GateStore | undefined): GateStore | undefined {
