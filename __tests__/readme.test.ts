@@ -86,8 +86,10 @@ describe('the tables in the README', () => {
       String(status),
       code(name),
     ]);
-    const files = await readdir(path.join(ROOT, 'examples/server'));
-    const sources = await Promise.all(files.map((file) => read(`examples/server/${file}`)));
+    const files = await readdir(path.join(ROOT, 'examples/server'), { recursive: true });
+    const sources = await Promise.all(
+      files.filter((file) => file.endsWith('.ts')).map((file) => read(`examples/server/${file}`)),
+    );
     const theServers = [...sources.join('').matchAll(/sendError\(\s*res,\s*(\d+),\s*'(\w+)'/g)].map(
       ([, status, name = '']) => [status, code(name)],
     );

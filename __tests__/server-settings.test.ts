@@ -27,6 +27,7 @@ const DEFAULTS: ServerSettings = {
   headersTimeoutMs: 60_000,
   requestTimeoutMs: 1_800_000,
   guardsLentKey: false,
+  statusAccess: 'nobody',
 };
 
 describe('settingsFromEnv', () => {
@@ -46,7 +47,7 @@ describe('settingsFromEnv', () => {
   });
 
   const accepted: readonly (readonly [keyof typeof SERVER_VARIABLES, string, object])[] = [
-    ['HOST', '127.0.0.1', { host: '127.0.0.1' }],
+    ['HOST', '127.0.0.1', { host: '127.0.0.1', statusAccess: 'this machine' }],
     ['HOST', '::', { host: '::' }],
     ['HOST', 'proxy.example', { host: 'proxy.example' }],
     ['PORT', '0', { port: 0 }],
@@ -54,8 +55,8 @@ describe('settingsFromEnv', () => {
     ['PROXY_PATH_PREFIX', '/', { pathPrefix: '/' }],
     ['PROXY_PATH_PREFIX', '/v1/', { pathPrefix: '/v1' }],
     ['PROXY_PATH_PREFIX', '/a-b/c_d.e~f', { pathPrefix: '/a-b/c_d.e~f' }],
-    ['PROXY_API_KEYS', 'one', { entryKeys: ['one'] }],
-    ['PROXY_API_KEYS', ' one , two ', { entryKeys: ['one', 'two'] }],
+    ['PROXY_API_KEYS', 'one', { entryKeys: ['one'], statusAccess: 'key' }],
+    ['PROXY_API_KEYS', ' one , two ', { entryKeys: ['one', 'two'], statusAccess: 'key' }],
     ['CORS_ORIGIN', '*', { corsOrigins: ['*'] }],
     [
       'CORS_ORIGIN',
@@ -69,6 +70,8 @@ describe('settingsFromEnv', () => {
     ['HEADERS_TIMEOUT', '0.5', { headersTimeoutMs: 500 }],
     ['REQUEST_TIMEOUT', '60', { requestTimeoutMs: 60_000 }],
     ['ALLOW_OPEN_KEY', '0', {}],
+    ['STATUS_PAGE', '0', {}],
+    ['STATUS_PAGE', '1', { statusAccess: 'everyone' }],
   ];
   test.each(accepted)('%s=%s is understood', (variable, text, expected) => {
     expect(settings({ [variable]: text })).toEqual({ ...DEFAULTS, ...expected });
@@ -86,8 +89,9 @@ describe('settingsFromEnv', () => {
     ['PROXY_PATH_PREFIX', '/api//v1', /a path of letters/],
     ['PROXY_PATH_PREFIX', '/api/../v1', /a path of letters/],
     ['PROXY_PATH_PREFIX', '/a%20b', /a path of letters/],
-    ['PROXY_PATH_PREFIX', '/health', /not \/health or \/ready/],
-    ['PROXY_PATH_PREFIX', '/Ready/', /not \/health or \/ready/],
+    ['PROXY_PATH_PREFIX', '/health', /not \/health, \/ready or \/status/],
+    ['PROXY_PATH_PREFIX', '/Ready/', /not \/health, \/ready or \/status/],
+    ['PROXY_PATH_PREFIX', '/status', /not \/health, \/ready or \/status/],
     ['CORS_ORIGIN', 'app.example', /origins such as/],
     ['CORS_ORIGIN', 'https://app.example/', /origins such as/],
     ['CORS_ORIGIN', 'https://*.example', /origins such as/],
@@ -103,6 +107,7 @@ describe('settingsFromEnv', () => {
     ['REQUEST_TIMEOUT', '-1', /seconds, from 0/],
     ['REQUEST_TIMEOUT', '59', /no less than `HEADERS_TIMEOUT` \(60\)/],
     ['ALLOW_OPEN_KEY', 'yes', /1 or 0/],
+    ['STATUS_PAGE', 'on', /1 or 0/],
   ];
   test.each(refused)('%s=%s is refused by name', (variable, text, allowed) => {
     const read = (): ServerSettings => settings({ [variable]: text });

@@ -117,6 +117,7 @@ describe('what is served', () => {
       entryKeys: [],
       corsOrigins: [],
       guardsLentKey: false,
+      statusAccess: 'nobody' as const,
     };
     const { app } = createServerApp(settings, {});
     const { json } = app.response;

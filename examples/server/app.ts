@@ -3,31 +3,50 @@ import type { ErrorRequestHandler, Express, RequestHandler } from 'express';
 import { createHealthCheck, createVeniceProxy } from 'venice-proxy';
 import type { VeniceProxy, VeniceProxyOptions } from 'venice-proxy';
 import { crossOrigin } from './cross-origin.ts';
-import { requireEntryKey } from './entry-key.ts';
+import { entryKeyCheck, requireEntryKey } from './entry-key.ts';
 import { guardLentKey } from './lent-key.ts';
 import { logServer } from './logs.ts';
 import { createReadyCheck } from './ready.ts';
 import { sendError } from './send-error.ts';
 import type { ServerSettings } from './settings.ts';
+import { guardStatus } from './status/access.ts';
+import { StatusFeed } from './status/feed.ts';
+import { StatusHistory } from './status/history.ts';
+import { statusRoutes } from './status/routes.ts';
 
 /** The server's app, and the proxy in it. */
 export interface ServerApp {
   readonly app: Express;
   readonly proxy: VeniceProxy;
+  /** What the status page lives on; `undefined` where there is none. */
+  readonly statusFeed: StatusFeed | undefined;
 }
 
 /** Mounts the proxy behind what a server of its own needs: health, CORS, entry keys. */
 export function createServerApp(
-  settings: Pick<ServerSettings, 'pathPrefix' | 'entryKeys' | 'corsOrigins' | 'guardsLentKey'>,
+  settings: Pick<
+    ServerSettings,
+    'pathPrefix' | 'entryKeys' | 'corsOrigins' | 'guardsLentKey' | 'statusAccess'
+  >,
   options: VeniceProxyOptions,
 ): ServerApp {
-  const { pathPrefix, entryKeys, corsOrigins, guardsLentKey } = settings;
-  const proxy = createVeniceProxy(options);
+  const { pathPrefix, entryKeys, corsOrigins, guardsLentKey, statusAccess } = settings;
+  const history = statusAccess === 'nobody' ? undefined : new StatusHistory();
+  const proxy = createVeniceProxy(
+    history === undefined ? options : { ...options, on: history.hooks },
+  );
+  const statusFeed = history === undefined ? undefined : new StatusFeed(proxy, history);
   // Where we bring the key for the upstream, `Authorization` is free for the entry key.
   const entryHeader = options.apiKey === undefined ? 'x-proxy-api-key' : 'authorization';
 
   const app = express();
   app.disable('x-powered-by');
+  // Before CORS: other pages may use the API at most.
+  if (statusAccess !== 'nobody' && statusFeed !== undefined)
+    app.use(
+      '/status',
+      statusRoutes(statusFeed, guardStatus(statusAccess, entryKeyCheck(entryKeys))),
+    );
   app.use(crossOrigin(corsOrigins));
   app.get('/health', createHealthCheck(proxy));
   app.get('/ready', createReadyCheck(proxy));
@@ -35,7 +54,7 @@ export function createServerApp(
   app.use(pathPrefix, requireEntryKey(entryKeys, entryHeader), proxy);
   app.use(answerNotFound(pathPrefix));
   app.use(answerFailure());
-  return { app, proxy };
+  return { app, proxy, statusFeed };
 }
 
 function answerNotFound(pathPrefix: string): RequestHandler {

@@ -18,7 +18,7 @@ const PAUSE_MS = 400;
 const WORD_MS = 110;
 
 /** Settings of the user's that count; all others would change what there is to see. */
-const KEPT = ['HOST', 'PORT', 'PROXY_PATH_PREFIX', 'CORS_ORIGIN', 'SHUTDOWN_GRACE'];
+const KEPT = ['HOST', 'PORT', 'PROXY_PATH_PREFIX', 'CORS_ORIGIN', 'STATUS_PAGE', 'SHUTDOWN_GRACE'];
 
 /**
  * Starts a stand-in on a loopback port and the server in front of it, at `HOST` and `PORT`.
@@ -36,6 +36,8 @@ export async function startDemo(
   try {
     running = await startServer({
       ...Object.fromEntries(KEPT.map((name) => [name, env[name]])),
+      // There is nothing to hide in a demo. An empty variable counts as unset.
+      STATUS_PAGE: env['STATUS_PAGE'] || '1',
       OPENAI_BASE_URL: target,
       BASE_RETRY_DELAY: '0.4',
       LOG_FORMAT: 'pretty',
@@ -47,7 +49,7 @@ export async function startDemo(
     throw error;
   }
 
-  const { url, proxy } = running;
+  const { url, statusUrl, proxy } = running;
 
   const unused = Object.keys({ ...PROXY_VARIABLES, ...SERVER_VARIABLES }).filter(
     (name) => (env[name]?.trim() ?? '') !== '' && ![...KEPT, 'DEBUG'].includes(name),
@@ -72,7 +74,7 @@ export async function startDemo(
     );
     await ask(FAILURES, 'And when something breaks?');
     await ask(STREAM, 'Please say this slowly, word by word.', true);
-    print(instructions(url));
+    print(instructions(url, statusUrl));
   }
 
   async function ask(explanation: string, question: string, stream = false): Promise<void> {
@@ -139,7 +141,8 @@ const STREAM = `
   3. A streamed answer: each word is passed on as it comes.
 `;
 
-function instructions(url: string): string {
+function instructions(url: string, statusUrl: string | undefined): string {
+  const watch = statusUrl === undefined ? '' : `\n  Watch it in a browser at\n\n    ${statusUrl}\n`;
   const body = { model: MODEL, messages: [{ role: 'user', content: 'Hi' }] };
   return `
   Now it is yours; any key and any model will do. Ctrl+C stops it.
@@ -152,7 +155,7 @@ function instructions(url: string): string {
 
     base URL  ${url}
     API key   any-key
-
+${watch}
   For the real Venice: venice-proxy alone (or npm start with OPENAI_BASE_URL or
   VENICE_API_KEY set). What can be set shows venice-proxy --help.
 

@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
+import { hostNameOf, isLocalName } from './local-name.ts';
 import { logServer } from './logs.ts';
 import { sendError } from './send-error.ts';
-import { isLoopback } from './settings.ts';
 
 /**
  * Keeps web pages from spending a key that is lent on this machine without asking for an entry
@@ -31,8 +31,8 @@ export function guardLentKey(corsOrigins: readonly string[]): RequestHandler {
 
 function reasonAgainst({ headers }: Request, corsOrigins: readonly string[]): string | undefined {
   const { origin, host = '' } = headers;
-  const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
-  if (!isLoopback(name) && !name.endsWith('.localhost')) return `the host name ${quote(name)}`;
+  const name = hostNameOf(host);
+  if (!isLocalName(name)) return `the host name ${quote(name)}`;
   if (origin === undefined) {
     // Pictures and the like are asked for without an origin, but browsers tell whose they are.
     const site = headers['sec-fetch-site'];

@@ -4,6 +4,12 @@ import type { RedisAddress } from './redis-address.ts';
 import { SERVER_VARIABLES } from './variables.ts';
 import type { Env } from './variables.ts';
 
+/**
+ * Who sees the status page: nobody, whoever is on this machine, who has an entry key, or whoever can
+ * connect.
+ */
+export type StatusAccess = 'nobody' | 'this machine' | 'key' | 'everyone';
+
 /** The server's own settings; those of the proxy are `VeniceProxyOptions`. */
 export interface ServerSettings {
   readonly host: string;
@@ -29,6 +35,7 @@ export interface ServerSettings {
   readonly redis?: RedisAddress | undefined;
   /** The operator's key is lent to whoever is on this machine: web pages are kept out. */
   readonly guardsLentKey: boolean;
+  readonly statusAccess: StatusAccess;
 }
 
 /** What decides beside the environment. */
@@ -61,8 +68,9 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
   };
   const isOpenAllowed = read('ALLOW_OPEN_KEY', flag);
   const entryKeys = read('PROXY_API_KEYS', keys);
+  const host = read('HOST', hostName);
   const settings: ServerSettings = {
-    host: read('HOST', hostName),
+    host,
     port: read('PORT', portNumber),
     pathPrefix: read('PROXY_PATH_PREFIX', pathPrefix),
     entryKeys,
@@ -75,6 +83,7 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
     requestTimeoutMs: read('REQUEST_TIMEOUT', limitInSeconds),
     redis: read('REDIS_URL', redisAddress),
     guardsLentKey: lendsKey && !isOpenAllowed && entryKeys.length === 0,
+    statusAccess: statusAccess(read('STATUS_PAGE', optionalFlag), host, entryKeys),
   };
   if (settings.guardsLentKey && !isLoopback(settings.host)) {
     throw new TypeError(
@@ -92,6 +101,18 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
     );
   }
   return settings;
+}
+
+/** Where entry keys are set, nothing that is asked for is shown without one. */
+function statusAccess(
+  isWanted: boolean | undefined,
+  host: string,
+  entryKeys: readonly string[],
+): StatusAccess {
+  if (isWanted === false) return 'nobody';
+  if (entryKeys.length > 0) return 'key';
+  if (isWanted === true) return 'everyone';
+  return isLoopback(host) ? 'this machine' : 'nobody';
 }
 
 /** Whether only this machine reaches an address. */
@@ -119,11 +140,11 @@ function portNumber(name: string, text: string): number {
 function pathPrefix(name: string, text: string): string {
   // Plain characters, so that Express reads no pattern into it.
   const isPlain = text === '/' || /^(\/[\w.~-]+)+\/?$/.test(text);
-  const isTaken = /^\/(health|ready)\/?$/i.test(text);
+  const isTaken = /^\/(health|ready|status)\/?$/i.test(text);
   if (!isPlain || isTaken || text.split('/').some((part) => part === '.' || part === '..')) {
     throw invalid(
       name,
-      'a path of letters, digits and -._~ such as /api/v1, but not /health or /ready',
+      'a path of letters, digits and -._~ such as /api/v1, but not /health, /ready or /status',
       JSON.stringify(text),
     );
   }
@@ -181,6 +202,10 @@ function count(name: string, text: string): number {
 function flag(name: string, text: string): boolean {
   if (text === '0' || text === '1') return text === '1';
   throw invalid(name, '1 or 0', JSON.stringify(text));
+}
+
+function optionalFlag(name: string, text: string): boolean | undefined {
+  return text === '' ? undefined : flag(name, text);
 }
 
 function items(text: string): readonly string[] {

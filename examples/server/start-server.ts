@@ -23,6 +23,8 @@ const LAST_WORDS_MS = 300;
 export interface RunningServer {
   /** Where this machine finds the API: the base URL for clients. */
   readonly url: string;
+  /** Where a browser finds the status page; `undefined` where there is none. */
+  readonly statusUrl: string | undefined;
   readonly port: number;
   readonly proxy: VeniceProxy;
   readonly server: Server;
@@ -64,7 +66,7 @@ async function serve(
   options: VeniceProxyOptions,
   redis?: RedisClient,
 ): Promise<RunningServer> {
-  const { app, proxy } = createServerApp(settings, options);
+  const { app, proxy, statusFeed } = createServerApp(settings, options);
   const server = createHttpServer(app, settings);
   const connections = new Connections(server, settings.maxConnections);
   const port = await listen(server, settings);
@@ -75,10 +77,14 @@ async function serve(
   const REDIS_URL = settings.redis?.shown;
   logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT, REDIS_URL }));
   logServer('listening', { url });
+  const statusUrl = statusFeed && new URL('/status', url).href;
+  if (statusUrl !== undefined) logServer('status page', { url: statusUrl });
 
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
     const { shutdownGraceMs } = settings;
+    // Who watches would be waited for.
+    statusFeed?.close();
     const drained = proxy.drain(shutdownGraceMs);
     const closed = connections.close(shutdownGraceMs + LAST_WORDS_MS);
     // Told when it is true: from now on nobody can connect.
@@ -88,7 +94,7 @@ async function serve(
     redis?.close();
     logServer('stopped');
   }
-  return { url, port, proxy, server, close: () => (closing ??= shutDown()) };
+  return { url, statusUrl, port, proxy, server, close: () => (closing ??= shutDown()) };
 }
 
 /** Every variable with what it amounts to; of keys only how many there are. */

@@ -120,6 +120,11 @@ export const SERVER_VARIABLES = table({
     shown: 'none',
     help: 'Origins whose pages may use it, separated by commas, or *.',
   },
+  STATUS_PAGE: {
+    fallback: '',
+    shown: 'on loopback, or with an entry key',
+    help: 'Status page at /status: 1 on every address, 0 nowhere.',
+  },
   LOG_FORMAT: {
     fallback: '',
     shown: 'pretty on a terminal, else json',

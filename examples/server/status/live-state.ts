@@ -1,0 +1,75 @@
+import type { VeniceProxy } from 'venice-proxy';
+import { brief } from './history.ts';
+
+/** What is there now of a proxy. */
+export type Live = Pick<VeniceProxy, 'requests' | 'buckets' | 'draining'>;
+
+/** More are counted, but not shown. */
+export const MOST_REQUESTS = 100;
+export const MOST_BUCKETS = 60;
+
+/** To so many milliseconds points in time are told, so that they stay the same from look to look. */
+const GRAIN_MS = 100;
+
+type RequestState = ReturnType<Live['requests']>[number];
+type BucketState = ReturnType<Live['buckets']>[number];
+
+/** The requests in flight, those that came first before the others. */
+export function requestsToShow(states: readonly RequestState[], now: number): object {
+  const shown = states
+    .toSorted((a, b) => b.ageMs - a.ageMs)
+    .slice(0, MOST_REQUESTS)
+    .map(({ id, method, path, model, stream, phase, attempts, waitedMs, ageMs }) => ({
+      id,
+      method: brief(method),
+      path: brief(path),
+      model: model === undefined ? undefined : brief(model),
+      stream,
+      phase,
+      attempts,
+      waitedMs,
+      since: instant(now - ageMs),
+    }));
+  return { total: states.length, shown };
+}
+
+/** The buckets, those with a queue first when there are too many; in the order of their names. */
+export function bucketsToShow(states: readonly BucketState[], now: number): object {
+  const chosen =
+    states.length <= MOST_BUCKETS
+      ? states
+      : states.toSorted((a, b) => b.waiting - a.waiting).slice(0, MOST_BUCKETS);
+  const shown = chosen
+    .toSorted((a, b) => order(a.model ?? '', b.model ?? '') || order(a.key, b.key))
+    .map(({ model, key, requests, tokens, waiting, oldestWaitMs, opensInMs }) => ({
+      model: model === undefined ? undefined : brief(model),
+      key,
+      requests: windowToShow(requests, now),
+      tokens: windowToShow(tokens, now),
+      waiting,
+      waitsSince: oldestWaitMs === undefined ? undefined : instant(now - oldestWaitMs),
+      opensAt: opensInMs === undefined ? undefined : instant(now + opensInMs),
+    }));
+  const waiting = states.reduce((sum, state) => sum + state.waiting, 0);
+  return { total: states.length, waiting, shown };
+}
+
+function windowToShow(window: BucketState['requests'], now: number): object | undefined {
+  if (window === undefined) return undefined;
+  const { limit, remaining, resetsInMs } = window;
+  return {
+    limit,
+    remaining: Math.max(0, Math.round(remaining)),
+    resetsAt: resetsInMs === undefined ? undefined : instant(now + resetsInMs),
+  };
+}
+
+function instant(at: number): number {
+  return Math.round(at / GRAIN_MS) * GRAIN_MS;
+}
+
+/** As the code units are: the same on every machine. */
+function order(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
