@@ -12,7 +12,7 @@ export type {
   RetryEvent,
 } from './hooks.ts';
 export type { JsonObject } from './json-value.ts';
-export type { RewriteAnswer, RewriteEvent, RewriteRequest } from './own-rewrites.ts';
+export type { RewriteAnswer, RewriteEvent, RewriteRequest } from './rewrite-types.ts';
 export type { ApiKeySource, ReplayRule, Timeouts, VeniceProxyOptions } from './options.ts';
 export type {
   Ask,

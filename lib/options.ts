@@ -3,9 +3,9 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
 import { HOOK_NAMES } from './hooks.ts';
 import type { ProxyHooks, RequestInfo } from './hooks.ts';
-import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './own-rewrites.ts';
 import type { GateStore } from './rate-gate/gate-store.ts';
 import type { ReplayClass } from './replay-policy.ts';
+import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './rewrite-types.ts';
 import {
   baseUrl,
   byteCount,

@@ -9,26 +9,9 @@ import type { JsonObject } from './json-value.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import type { RequestContext } from './request-context.ts';
+import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './rewrite-types.ts';
 
 const log = createLog('own-rewrites');
-
-/** Changes a request's JSON; `undefined` leaves it byte for byte. */
-export type RewriteRequest = (
-  body: JsonObject,
-  request: RequestInfo,
-) => JsonObject | undefined | Promise<JsonObject | undefined>;
-
-/** Changes an answer's JSON; `undefined` leaves it byte for byte. */
-export type RewriteAnswer = (
-  body: JsonObject,
-  request: RequestInfo,
-) => JsonObject | undefined | Promise<JsonObject | undefined>;
-
-/** Changes the JSON of one event; `undefined` leaves it byte for byte, `null` drops it. */
-export type RewriteEvent = (
-  data: JsonObject,
-  request: RequestInfo,
-) => JsonObject | null | undefined;
 
 type Rewrites = Pick<Config, 'rewriteRequest' | 'rewriteAnswer' | 'rewriteEvent'>;
 
