@@ -13,8 +13,10 @@ import type { ProxyErrorCode } from '../lib/errors.ts';
 
 // A record, so that a code that is forgotten here does not compile.
 const EXPECTED: Record<ProxyErrorCode, readonly [status: number, type: string]> = {
+  invalid_body: [400, 'invalid_request_error'],
   invalid_header: [400, 'invalid_request_error'],
   invalid_path: [400, 'invalid_request_error'],
+  model_not_found: [404, 'invalid_request_error'],
   method_not_allowed: [405, 'invalid_request_error'],
   request_timeout: [408, 'invalid_request_error'],
   body_too_large: [413, 'invalid_request_error'],
@@ -23,6 +25,7 @@ const EXPECTED: Record<ProxyErrorCode, readonly [status: number, type: string]> 
   internal_error: [500, 'server_error'],
   body_consumed: [500, 'server_error'],
   api_key_unavailable: [500, 'server_error'],
+  not_implemented: [501, 'invalid_request_error'],
   transfer_coding_unsupported: [501, 'invalid_request_error'],
   upstream_unreachable: [502, 'server_error'],
   upstream_disconnected: [502, 'server_error'],

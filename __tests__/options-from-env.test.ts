@@ -85,6 +85,7 @@ const ROWS: readonly Row[] = [
   { variable: 'LEARN_PARAMS', option: 'learnParams', ...FLAGS },
   { variable: 'LEARNABLE_PARAMS', option: 'learnableParams', ...NAMES },
   { variable: 'NORMALIZE_ERRORS', option: 'normalizeErrors', ...FLAGS },
+  { variable: 'OLLAMA', option: 'ollama', ...FLAGS },
   { variable: 'FORWARD_ADDRESS', option: 'forwardClientAddress', ...FLAGS },
   {
     variable: 'BODY_LIMIT',

@@ -116,6 +116,7 @@ const ROWS: readonly Row[] = [
   },
   { option: 'learnParams', key: 'learnParams', byDefault: true, ...FLAG },
   { option: 'normalizeErrors', key: 'normalizeErrors', byDefault: false, ...FLAG },
+  { option: 'ollama', key: 'ollama', byDefault: false, ...FLAG },
   { option: 'forwardClientAddress', key: 'forwardClientAddress', byDefault: false, ...FLAG },
   {
     option: 'dropParams',
@@ -439,7 +440,7 @@ describe('options that nobody knows', () => {
   const KNOWN =
     'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
     'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
-    'rewriteRequest, rewriteAnswer, rewriteEvent, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
+    'rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],

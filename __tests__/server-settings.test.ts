@@ -175,7 +175,8 @@ describe('--help', () => {
     const told = Object.fromEntries(
       Object.entries(ALL_VARIABLES).map(([name, { fallback }]) => [name, fallback]),
     );
-    expect(resolveOptions(optionsFromEnv(told))).toEqual(resolveOptions({}));
+    // Of the server's own: Ollama's clients look for it where they are.
+    expect(resolveOptions(optionsFromEnv(told))).toEqual(resolveOptions({ ollama: true }));
     expect(settings(told)).toEqual(settings({}));
     for (const [name, { fallback, shown }] of Object.entries(ALL_VARIABLES)) {
       const line = new RegExp(`^  ${name} [^[]*\\[(.*)\\]$`, 'm').exec(helpText());

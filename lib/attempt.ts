@@ -72,7 +72,7 @@ export class Attempt implements CallEvents, Cancellable {
   run(upstream: Upstream, headers: OutgoingHttpHeaders, isFresh: boolean): Promise<UpstreamAnswer> {
     const context = this.#context;
     const { connectMs } = this.#config;
-    const { method, upstreamPath } = context;
+    const { upstreamMethod: method, upstreamPath } = context;
     context.busyWith = this;
     return new Promise((resolve, reject) => {
       this.#settle = (result) => {

@@ -19,7 +19,7 @@ export function captureBody(config: Config): Step {
       context.body = bodyFromParser(req, config.bodyLimitBytes);
       return undefined;
     }
-    if (isJsonType(req.headers['content-type'])) {
+    if (isJsonType(req.headers['content-type']) || context.ollama !== undefined) {
       return hold(context, config);
     }
     context.body = PASSTHROUGH;

@@ -6,6 +6,7 @@ import { explainErrors } from './explain-errors.ts';
 import { forward } from './forward.ts';
 import { shareHealing } from './healing.ts';
 import { startHeartbeat } from './heartbeat.ts';
+import { ollamaSteps } from './ollama/ollama-steps.ts';
 import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
 import { ownRewrites } from './own-rewrites.ts';
@@ -40,18 +41,22 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const pseudonym = createPseudonym();
   const gate = config.rateLimit ? new RateGate(config) : undefined;
   const healing = shareHealing(config);
+  const ollama = config.ollama ? ollamaSteps(config) : undefined;
   const router = Router();
 
   router.use(
     pipeline(config, state, [
+      ...(ollama ? [ollama.open] : []),
       admitRequest(state, pseudonym),
       confinePath(config),
       captureBody(config),
+      ...(ollama ? [ollama.translate] : []),
       ...ownRewrites(config),
       rewriteBody(config),
       startHeartbeat(config),
       forward(config, state, createUpstream(config), gate, healing, pseudonym),
       explainErrors(config),
+      ...(ollama ? [ollama.tell] : []),
       transformAnswer,
       relayAnswer(config),
     ]),

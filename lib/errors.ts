@@ -8,8 +8,10 @@ interface ErrorRule {
 
 /** Every error that is the proxy's own, by its code. */
 export const PROXY_ERRORS = {
+  invalid_body: { status: 400, type: 'invalid_request_error' },
   invalid_header: { status: 400, type: 'invalid_request_error' },
   invalid_path: { status: 400, type: 'invalid_request_error' },
+  model_not_found: { status: 404, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
@@ -18,6 +20,7 @@ export const PROXY_ERRORS = {
   internal_error: { status: 500, type: 'server_error' },
   body_consumed: { status: 500, type: 'server_error' },
   api_key_unavailable: { status: 500, type: 'server_error' },
+  not_implemented: { status: 501, type: 'invalid_request_error' },
   transfer_coding_unsupported: { status: 501, type: 'invalid_request_error' },
   upstream_unreachable: { status: 502, type: 'server_error' },
   upstream_disconnected: { status: 502, type: 'server_error' },

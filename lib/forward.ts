@@ -70,7 +70,7 @@ function replayClassFor(context: RequestContext, { replay }: Config): ReplayClas
   } catch (error) {
     log('replay failed, the table counts', { id: context.id, cause: describeError(error) });
   }
-  return isReplayClass(said) ? said : replayClassOf(context.method, context.route);
+  return isReplayClass(said) ? said : replayClassOf(context.upstreamMethod, context.route);
 }
 
 /** The attempts of one request. */

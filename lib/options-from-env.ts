@@ -33,6 +33,7 @@ const VARIABLES: readonly AddOption[] = [
   variable('LEARN_PARAMS', 'learnParams', oneOrZero),
   variable('LEARNABLE_PARAMS', 'learnableParams', names),
   variable('NORMALIZE_ERRORS', 'normalizeErrors', oneOrZero),
+  variable('OLLAMA', 'ollama', oneOrZero),
   variable('FORWARD_ADDRESS', 'forwardClientAddress', oneOrZero),
   variable('BODY_LIMIT', 'bodyLimit', byteCount),
   variable('VENICE_API_KEY', 'apiKey', key),
@@ -57,6 +58,7 @@ const VARIABLES: readonly AddOption[] = [
  * | `LEARN_PARAMS` | `learnParams` | `1` or `0` |
  * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
  * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
+ * | `OLLAMA` | `ollama` | `1` or `0` |
  * | `FORWARD_ADDRESS` | `forwardClientAddress` | `1` or `0` |
  * | `BODY_LIMIT` | `bodyLimit` | bytes, or a size such as `50mb` |
  * | `VENICE_API_KEY` | `apiKey` | the key |

@@ -171,6 +171,14 @@ export interface VeniceProxyOptions {
    */
   rewriteEvent?: RewriteEvent | undefined;
   /**
+   * Whether clients of Ollama's are served, under `/api/…` behind the mount path: `/api/tags`,
+   * `/api/show`, `/api/chat`, `/api/generate`, `/api/embed` and a few more, in Ollama's own form,
+   * from Venice's models, chat and embeddings. What is not built is a 501. Off, the paths of
+   * Ollama's go to `/api/…` of the target's host.
+   * @defaultValue false
+   */
+  ollama?: boolean | undefined;
+  /**
    * What may be sent again: `always`; `refused-only` when the upstream has said that nothing was
    * done; `never`. `undefined` leaves a request to the table of Venice's routes. Must not throw:
    * then the table counts.
@@ -236,6 +244,7 @@ export interface Config {
   readonly rewriteRequest: RewriteRequest | undefined;
   readonly rewriteAnswer: RewriteAnswer | undefined;
   readonly rewriteEvent: RewriteEvent | undefined;
+  readonly ollama: boolean;
   readonly replay: ReplayRule | undefined;
   readonly forwardClientAddress: boolean;
   readonly bodyLimitBytes: number;
@@ -260,6 +269,7 @@ export const DEFAULTS = {
   learnParams: true,
   learnableParams: [],
   normalizeErrors: false,
+  ollama: false,
   forwardClientAddress: false,
   bodyLimit: '50mb',
 } as const;
@@ -286,6 +296,7 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   rewriteRequest: true,
   rewriteAnswer: true,
   rewriteEvent: true,
+  ollama: true,
   replay: true,
   forwardClientAddress: true,
   bodyLimit: true,
@@ -330,6 +341,7 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
     rewriteRequest: resolveFunction('rewriteRequest', options.rewriteRequest),
     rewriteAnswer: resolveFunction('rewriteAnswer', options.rewriteAnswer),
     rewriteEvent: resolveFunction('rewriteEvent', options.rewriteEvent),
+    ollama: flag('ollama', options.ollama ?? DEFAULTS.ollama),
     replay: resolveFunction('replay', options.replay),
     forwardClientAddress: flag(
       'forwardClientAddress',

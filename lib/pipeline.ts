@@ -9,8 +9,11 @@ import type { RequestContext } from './request-context.ts';
 
 const log = createLog('pipeline');
 
-/** One thing that is done with every request; a promise where it has to wait for something. */
-export type Step = (context: RequestContext) => Promise<void> | void;
+/**
+ * One thing that is done with every request; a promise where it has to wait for something. Behind
+ * `answered` nothing is left for the other steps to do.
+ */
+export type Step = (context: RequestContext) => Promise<void> | 'answered' | void;
 
 /**
  * Takes each request through the steps, one after the other; what one of them throws is answered.
@@ -34,6 +37,7 @@ export function pipeline(
         return;
       }
       if (running === undefined) continue;
+      if (running === 'answered') return;
       running.then(
         () => proceed(context, i + 1),
         (error: unknown) => fail(context, error),

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Request, Response } from 'express';
 import type { AnswerTransform } from './answer-transform.ts';
@@ -6,6 +7,7 @@ import type { ProxyError } from './errors.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
+import type { OllamaCall } from './ollama/ollama-calls.ts';
 import type { Config } from './options.ts';
 import { Patience } from './patience.ts';
 import type { Open, Phase, ProxyState, RequestState } from './proxy-state.ts';
@@ -59,10 +61,13 @@ export class RequestContext implements RequestInfo, Open {
   readonly patience = new Patience();
 
   readonly path: string;
+  upstreamMethod: string;
   upstreamPath = '';
   route = '';
   replayClass: ReplayClass = 'refused-only';
   body: CapturedBody = { kind: 'none' };
+  /** What goes upstream is made of these. */
+  clientHeaders: IncomingHttpHeaders;
   /** Some of a body that streams through has been read: it cannot be sent again. */
   bodyIsGone = false;
   model: string | undefined;
@@ -73,6 +78,8 @@ export class RequestContext implements RequestInfo, Open {
   /** The client wants base64 and the upstream is asked for floats. */
   wantsBase64 = false;
 
+  /** What is asked of Ollama's API, where the client speaks that. */
+  ollama: OllamaCall | undefined;
   /** Makes another answer of the upstream's. */
   transform: AnswerTransform | undefined;
 
@@ -111,6 +118,8 @@ export class RequestContext implements RequestInfo, Open {
     this.req = req;
     this.res = res;
     this.path = shownPath(pathBehindMount(req));
+    this.upstreamMethod = req.method;
+    this.clientHeaders = req.headers;
   }
 
   get method(): string {

@@ -15,8 +15,8 @@ export function upstreamHeaders(
   pseudonym: string,
   { forwardClientAddress }: Pick<Config, 'forwardClientAddress'>,
 ): OutgoingHttpHeaders {
-  const { req, body } = context;
-  const headers = forwardedHeaders(req.headers, req.httpVersion, pseudonym);
+  const { req, body, clientHeaders } = context;
+  const headers = forwardedHeaders(clientHeaders, req.httpVersion, pseudonym);
   if (forwardClientAddress) addClientAddress(headers, req);
   if (body.kind === 'held') {
     headers['content-length'] = String(body.bytes.length);
@@ -25,9 +25,9 @@ export function upstreamHeaders(
       const type = String(headers['content-type']);
       headers['content-type'] = type.replace(/(;\s*charset=)[^;]*/i, '$1utf-8');
     }
-  } else if (req.headers['content-length'] !== undefined) {
+  } else if (clientHeaders['content-length'] !== undefined) {
     // Without zeros in front: some read those as octal.
-    headers['content-length'] = String(Number(req.headers['content-length']));
+    headers['content-length'] = String(Number(clientHeaders['content-length']));
   } else if (body.kind === 'passthrough' && METHODS_WITHOUT_FRAMING.has(req.method)) {
     headers['transfer-encoding'] = 'chunked';
   }

@@ -46,7 +46,7 @@ export async function startServer(
   env: Env = process.env,
   isTerminal: boolean = process.stderr.isTTY,
 ): Promise<RunningServer> {
-  const options = optionsFromEnv(env);
+  const options = { ollama: true, ...optionsFromEnv(env) };
   const settings = settingsFromEnv(env, { lendsKey: options.apiKey !== undefined, isTerminal });
   setUpLogs(settings);
   if (settings.redis === undefined) return serve(env, settings, options);

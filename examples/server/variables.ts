@@ -77,6 +77,10 @@ export const PROXY_VARIABLES = table({
     fallback: '0',
     help: "1 puts Venice's errors into OpenAI's shape.",
   },
+  OLLAMA: {
+    fallback: '1',
+    help: "0 turns Ollama's API off (/api/tags, /api/chat, …).",
+  },
   FORWARD_ADDRESS: {
     fallback: '0',
     help: '1 sends X-Forwarded-For, -Proto and -Host upstream.',
