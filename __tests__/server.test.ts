@@ -69,12 +69,11 @@ describe('what is served', () => {
   });
 
   test.each([
-    ['GET', '/'],
-    ['GET', '/v1/models'],
+    ['POST', '/'],
+    ['GET', '/v10/models'],
     ['POST', '/chat/completions'],
     ['POST', '/health'],
     ['GET', '/health/more'],
-    ['GET', '/api/v10/models'],
     ['GET', '/%E0%A4%A'],
     ['OPTIONS', '/elsewhere'],
   ])('%s %s is a 404 in JSON that names the prefix', async (method, path) => {

@@ -6,6 +6,8 @@ import { crossOrigin } from './cross-origin.ts';
 import { entryKeyCheck, requireEntryKey } from './entry-key.ts';
 import { guardLentKey } from './lent-key.ts';
 import { logServer } from './logs.ts';
+import { sayOllamaIsRunning } from './ollama-clients.ts';
+import { leadToPrefix } from './other-places.ts';
 import { createReadyCheck } from './ready.ts';
 import { sendError } from './send-error.ts';
 import type { ServerSettings } from './settings.ts';
@@ -50,6 +52,9 @@ export function createServerApp(
   app.use(crossOrigin(corsOrigins));
   app.get('/health', createHealthCheck(proxy));
   app.get('/ready', createReadyCheck(proxy));
+  const servesOllama = options.ollama === true;
+  if (servesOllama) app.get('/', sayOllamaIsRunning);
+  app.use(leadToPrefix({ pathPrefix, servesOllama }));
   if (guardsLentKey) app.use(pathPrefix, guardLentKey(corsOrigins));
   app.use(pathPrefix, requireEntryKey(entryKeys, entryHeader), proxy);
   app.use(answerNotFound(pathPrefix));
@@ -64,8 +69,8 @@ function answerNotFound(pathPrefix: string): RequestHandler {
       res,
       404,
       'not_found',
-      `There is nothing at ${req.path} here: the API is under ${pathPrefix}, ` +
-        'with which the base URL of a client must end.',
+      `There is nothing at ${req.path} here: the API is under ${pathPrefix} and /v1, ` +
+        'with one of which the base URL of a client must end.',
     );
   };
 }
