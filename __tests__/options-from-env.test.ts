@@ -84,6 +84,17 @@ const ROWS: readonly Row[] = [
   { variable: 'STORE_TIMEOUT', option: 'storeTimeout', ...DURATIONS },
   { variable: 'LEARN_PARAMS', option: 'learnParams', ...FLAGS },
   { variable: 'LEARNABLE_PARAMS', option: 'learnableParams', ...NAMES },
+  {
+    variable: 'MODELS',
+    option: 'models',
+    good: [
+      ['gpt-4o=llama-3.3-70b', { 'gpt-4o': 'llama-3.3-70b' }],
+      ['a = b , c=d:x=on', { a: 'b', c: 'd:x=on' }],
+      ['none', {}],
+    ],
+    bad: ['a', '=b', 'a=', 'a=b,', ','],
+    allowed: 'pairs such as `gpt-4o=llama-3.3-70b`, separated by commas, or `none`',
+  },
   { variable: 'NORMALIZE_ERRORS', option: 'normalizeErrors', ...FLAGS },
   { variable: 'OLLAMA', option: 'ollama', ...FLAGS },
   { variable: 'FORWARD_ADDRESS', option: 'forwardClientAddress', ...FLAGS },

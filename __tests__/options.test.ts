@@ -320,6 +320,28 @@ describe('store', () => {
   });
 });
 
+describe('models', () => {
+  test('are names, each with another one; none are as if unset', () => {
+    expect(resolve({ models: { a: 'b', c: 'd:e=f' } }).models).toEqual(
+      new Map([
+        ['a', 'b'],
+        ['c', 'd:e=f'],
+      ]),
+    );
+    expect(resolve({ models: {} }).models).toBeUndefined();
+  });
+
+  test.each([
+    [['a'], '`models` to be an object of names of models', 'an array'],
+    [{ a: '' }, '`models["a"]` to be the name of a model', '""'],
+    [{ a: 1 }, '`models["a"]` to be the name of a model', '1'],
+    [{ '': 'b' }, '`models[""]` to be the name of a model', '"b"'],
+  ])('are refused as %j', (models, allowed, shown) => {
+    expect(complaint({ models })).toContain(`Expected ${allowed}`);
+    expect(complaint({ models })).toContain(`got ${shown}`);
+  });
+});
+
 describe('functions that rewrite', () => {
   test.each(['rewriteRequest', 'rewriteAnswer', 'rewriteEvent'] as const)(
     '%s is a function, or there is none',
@@ -440,7 +462,7 @@ describe('options that nobody knows', () => {
   const KNOWN =
     'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
     'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
-    'rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
+    'models, rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],
@@ -526,6 +548,7 @@ describe('the options', () => {
     const values = Object.entries(resolveOptions()).filter(([, value]) => value === undefined);
     expect(values.map(([name]) => name)).toEqual([
       'store',
+      'models',
       'rewriteRequest',
       'rewriteAnswer',
       'rewriteEvent',

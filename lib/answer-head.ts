@@ -148,13 +148,18 @@ export function noteAttempts(context: RequestContext): void {
   if (context.dropped.length > 0) {
     setHeader(res, ANSWER_HEADERS.dropped, headerList(context.dropped));
   }
+  if (context.otherModel !== undefined) {
+    setHeader(res, ANSWER_HEADERS.model, headerList([context.otherModel]));
+  }
   if (context.hint !== undefined) setHeader(res, ANSWER_HEADERS.hint, context.hint);
 }
 
 /** The same behind a head that is out already, as a comment of the stream. */
-export function noteComment({ attempts, waitedMs, dropped, hint }: RequestContext): string {
+export function noteComment(context: RequestContext): string {
+  const { attempts, waitedMs, dropped, otherModel, hint } = context;
   const notes = [`${ANSWER_HEADERS.attempts}=${attempts}`, `${ANSWER_HEADERS.wait}=${waitedMs}`];
   if (dropped.length > 0) notes.push(`${ANSWER_HEADERS.dropped}=${headerList(dropped)}`);
+  if (otherModel !== undefined) notes.push(`${ANSWER_HEADERS.model}=${headerList([otherModel])}`);
   if (hint !== undefined) notes.push(`${ANSWER_HEADERS.hint}=${hint}`);
   return `: ${notes.join(' ')}\n\n`;
 }

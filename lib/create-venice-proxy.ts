@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import { admitRequest, createPseudonym } from './admit-request.ts';
+import { aliasModel, knownModels } from './alias-model.ts';
 import { captureBody } from './capture-body.ts';
 import { confinePath } from './confine-path.ts';
 import { explainErrors } from './explain-errors.ts';
@@ -41,6 +42,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const pseudonym = createPseudonym();
   const gate = config.rateLimit ? new RateGate(config) : undefined;
   const healing = shareHealing(config);
+  const known = knownModels(config);
   const ollama = config.ollama ? ollamaSteps(config) : undefined;
   const router = Router();
 
@@ -52,10 +54,11 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
       captureBody(config),
       ...(ollama ? [ollama.translate] : []),
       ...ownRewrites(config),
+      ...aliasModel(config, known),
       rewriteBody(config),
       startHeartbeat(config),
       forward(config, state, createUpstream(config), gate, healing, pseudonym),
-      explainErrors(config),
+      explainErrors(config, known),
       ...(ollama ? [ollama.tell] : []),
       transformAnswer,
       relayAnswer(config),

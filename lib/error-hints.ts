@@ -22,6 +22,8 @@ export interface HintedAnswer extends HintedRequest {
   readonly isWindow: boolean;
   /** Its `CF-RAY`. */
   readonly ray: string | undefined;
+  /** Names that are like that of its model; `undefined` where none are known. */
+  readonly nearestModels?: (() => readonly string[]) | undefined;
 }
 
 interface HintRow {
@@ -46,9 +48,9 @@ const HINTS: readonly HintRow[] = [
   {
     statuses: [400, 404],
     says: /INVALID_MODEL|MODEL_NOT_FOUND|\bmodel\b.*not found/i,
-    hint: MODELS,
+    hint: unknownModel,
   },
-  { statuses: [400], says: /Invalid model|model .*does not exist/i, hint: MODELS },
+  { statuses: [400], says: /Invalid model|model .*does not exist/i, hint: unknownModel },
   {
     statuses: [400],
     says: /context_length_exceeded|TOO_MANY_TOKENS|maximum context/i,
@@ -184,7 +186,7 @@ const HINTS: readonly HintRow[] = [
 /**
  * What helps with an error of the upstream, beside what the upstream says of it: one line of
  * ASCII, or `undefined`. It holds nothing of the request or the answer but the plain name of a
- * field, and the id that Venice's support asks for.
+ * field, and the id that Venice's support asks for; and names of models that are known.
  */
 export function hintFor(failed: HintedAnswer): string | undefined {
   const said = `${failed.error.code ?? ''} ${failed.error.message}`.slice(0, SAID_LENGTH);
@@ -226,6 +228,11 @@ function couldStream({ route, stream }: HintedRequest): boolean {
 
 function isField(problem: 'unknown' | 'null'): (failed: HintedAnswer) => boolean {
   return ({ error }) => error.field?.problem === problem;
+}
+
+function unknownModel({ nearestModels }: HintedAnswer): string {
+  const names = nearestModels?.() ?? [];
+  return names.length === 0 ? MODELS : `Did you mean ${names.join(', ')}? ${MODELS}`;
 }
 
 function unknownField({ error }: HintedAnswer): string {

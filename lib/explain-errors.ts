@@ -2,6 +2,7 @@ import { decodeBeginning } from './decode-body.ts';
 import { hintFor } from './error-hints.ts';
 import type { HintedAnswer } from './error-hints.ts';
 import { single } from './headers.ts';
+import type { KnownModels } from './known-models.ts';
 import { normalizeError } from './normalize-error.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
@@ -13,20 +14,21 @@ import { readUpstreamError } from './upstream-error.ts';
 const LONGEST_ERROR = 64 * 1024;
 
 /** Adds to an error of the upstream what helps, and puts it into OpenAI's shape where wanted. */
-export function explainErrors(config: Config): Step {
+export function explainErrors(config: Config, known: KnownModels | undefined): Step {
   return function explainErrorsOf(context) {
     const { answer } = context;
     if (answer === undefined || answer.status < 400 || context.left) return;
     const text = decodeBeginning(answer.joined, answer.headers['content-encoding']);
-    context.hint = hintFor(hintedAnswer(context, answer, text));
+    context.hint = hintFor(hintedAnswer(context, answer, text, known));
     if (config.normalizeErrors && context.method !== 'HEAD') normalize(answer, text);
   };
 }
 
 function hintedAnswer(
-  { method, route, stream, req, hasOwnKey }: RequestContext,
+  { method, route, stream, req, hasOwnKey, model }: RequestContext,
   answer: UpstreamAnswer,
   text: string,
+  known: KnownModels | undefined,
 ): HintedAnswer {
   const { status, headers } = answer;
   let credentials: HintedAnswer['credentials'] = 'none';
@@ -44,6 +46,7 @@ function hintedAnswer(
       (kind) => single(headers[`x-ratelimit-remaining-${kind}`])?.trim() === '0',
     ),
     ray: single(headers['cf-ray']),
+    nearestModels: known && (() => known.nearest(model ?? '')),
   };
 }
 

@@ -8,6 +8,8 @@ export const ANSWER_HEADERS = {
   wait: 'x-venice-proxy-wait',
   /** Parameters taken out of the request, separated by commas. */
   dropped: 'x-venice-proxy-dropped',
+  /** The model that was asked, where that is not the one that the client named. */
+  model: 'x-venice-proxy-model',
   /** One line of what helps with an error. */
   hint: 'x-venice-proxy-hint',
 } as const;

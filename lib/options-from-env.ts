@@ -32,6 +32,7 @@ const VARIABLES: readonly AddOption[] = [
   variable('DROP_PARAMS', 'dropParams', names),
   variable('LEARN_PARAMS', 'learnParams', oneOrZero),
   variable('LEARNABLE_PARAMS', 'learnableParams', names),
+  variable('MODELS', 'models', aliases),
   variable('NORMALIZE_ERRORS', 'normalizeErrors', oneOrZero),
   variable('OLLAMA', 'ollama', oneOrZero),
   variable('FORWARD_ADDRESS', 'forwardClientAddress', oneOrZero),
@@ -57,6 +58,7 @@ const VARIABLES: readonly AddOption[] = [
  * | `DROP_PARAMS` | `dropParams` | names separated by commas, or `none` |
  * | `LEARN_PARAMS` | `learnParams` | `1` or `0` |
  * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
+ * | `MODELS` | `models` | `alias=model`, separated by commas, or `none` |
  * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
  * | `OLLAMA` | `ollama` | `1` or `0` |
  * | `FORWARD_ADDRESS` | `forwardClientAddress` | `1` or `0` |
@@ -131,6 +133,23 @@ function names(name: string, text: string): readonly string[] {
   if (listed.includes('')) throw invalid(name, 'names separated by commas, or `none`', text);
   memberNames(name, listed);
   return listed;
+}
+
+function aliases(name: string, text: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(pairs(name, text, 'pairs such as `gpt-4o=llama-3.3-70b`'));
+}
+
+/** `a=b,c=d`, where the part behind the sign may hold further ones (a model's features). */
+function pairs(name: string, text: string, what: string): (readonly [string, string])[] {
+  if (text.toLowerCase() === 'none') return [];
+  return text.split(',').map((pair) => {
+    const sign = pair.indexOf('=');
+    const [left, right] = [pair.slice(0, Math.max(0, sign)).trim(), pair.slice(sign + 1).trim()];
+    if (left === '' || right === '') {
+      throw invalid(name, `${what}, separated by commas, or \`none\``, text);
+    }
+    return [left, right] as const;
+  });
 }
 
 function key(name: string, text: string): string {

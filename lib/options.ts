@@ -14,6 +14,7 @@ import {
   invalid,
   isBearerToken,
   memberNames,
+  modelAliases,
   refuseUnknownKeys,
   waitMs,
   wholeNumber,
@@ -150,6 +151,14 @@ export interface VeniceProxyOptions {
    */
   normalizeErrors?: boolean | undefined;
   /**
+   * Other names for models: what a client calls by the first goes to Venice by the second. Features
+   * (`gpt-4o:enable_web_search=on`) are kept; JSON bodies only. The answer keeps Venice's name, which
+   * stands in `x-venice-proxy-model`, too. With it, the hint beside Venice's error for a model that
+   * it does not know names those that are nearest.
+   * @defaultValue none
+   */
+  models?: Readonly<Record<string, string>> | undefined;
+  /**
    * Changes the JSON object of a request, before anything else is done to it: what it returns is
    * written by `JSON.stringify` and sent; `undefined` leaves every byte. Other bodies are left out.
    * A throw, or anything else that comes back, is a 500, and nothing is sent. All three functions
@@ -241,6 +250,7 @@ export interface Config {
   readonly learnParams: boolean;
   readonly learnableParams: ReadonlySet<string>;
   readonly normalizeErrors: boolean;
+  readonly models: ReadonlyMap<string, string> | undefined;
   readonly rewriteRequest: RewriteRequest | undefined;
   readonly rewriteAnswer: RewriteAnswer | undefined;
   readonly rewriteEvent: RewriteEvent | undefined;
@@ -293,6 +303,7 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   learnParams: true,
   learnableParams: true,
   normalizeErrors: true,
+  models: true,
   rewriteRequest: true,
   rewriteAnswer: true,
   rewriteEvent: true,
@@ -338,6 +349,7 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
       options.learnableParams ?? DEFAULTS.learnableParams,
     ),
     normalizeErrors: flag('normalizeErrors', options.normalizeErrors ?? DEFAULTS.normalizeErrors),
+    models: modelAliases('models', options.models ?? {}),
     rewriteRequest: resolveFunction('rewriteRequest', options.rewriteRequest),
     rewriteAnswer: resolveFunction('rewriteAnswer', options.rewriteAnswer),
     rewriteEvent: resolveFunction('rewriteEvent', options.rewriteEvent),

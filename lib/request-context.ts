@@ -71,6 +71,8 @@ export class RequestContext implements RequestInfo, Open {
   /** Some of a body that streams through has been read: it cannot be sent again. */
   bodyIsGone = false;
   model: string | undefined;
+  /** The one that is asked in place of the one that the client named. */
+  otherModel: string | undefined;
   stream = false;
   dropped: readonly string[] = [];
   /** Members of the body that may go, should the upstream refuse them. */

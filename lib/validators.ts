@@ -79,6 +79,25 @@ export function byteCount(name: string, value: unknown): number {
   return count;
 }
 
+/** Names of models, each with that of the one in its place; `undefined` for none. */
+export function modelAliases(
+  name: string,
+  value: unknown,
+): ReadonlyMap<string, string> | undefined {
+  const allowed = "an object of names of models, such as { 'gpt-4o': 'llama-3.3-70b' }";
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(name, allowed, value);
+  }
+  const aliases = new Map<string, string>();
+  for (const [alias, model] of Object.entries(value)) {
+    if (alias === '' || typeof model !== 'string' || model === '') {
+      throw invalid(`${name}[${JSON.stringify(alias)}]`, 'the name of a model', model);
+    }
+    aliases.set(alias, model);
+  }
+  return aliases.size === 0 ? undefined : aliases;
+}
+
 /** The names of JSON members. */
 export function memberNames(name: string, value: unknown): ReadonlySet<string> {
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string' && item !== '')) {

@@ -19,6 +19,7 @@ const EXPOSED_HEADERS = [
   'x-venice-proxy-attempts',
   'x-venice-proxy-dropped',
   'x-venice-proxy-hint',
+  'x-venice-proxy-model',
   'x-venice-proxy-wait',
 ];
 

@@ -73,6 +73,10 @@ export const PROXY_VARIABLES = table({
     fallback: 'none',
     help: 'More parameters to drop when Venice refuses them.',
   },
+  MODELS: {
+    fallback: 'none',
+    help: 'Other names for models: gpt-4o=llama-3.3-70b,…',
+  },
   NORMALIZE_ERRORS: {
     fallback: '0',
     help: "1 puts Venice's errors into OpenAI's shape.",
