@@ -83,12 +83,12 @@ async function serve(
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
     const { shutdownGraceMs } = settings;
-    // Who watches would be waited for.
-    statusFeed?.close();
     const drained = proxy.drain(shutdownGraceMs);
     const closed = connections.close(shutdownGraceMs + LAST_WORDS_MS);
     // Told when it is true: from now on nobody can connect.
     logServer('shutting down', { inFlight: proxy.inFlight, graceSeconds: shutdownGraceMs / 1_000 });
+    // Who watches sees the last request end, and is not waited for.
+    if (statusFeed !== undefined) void drained.then(() => statusFeed.close());
     // The last request is in the log a moment after its connection is gone.
     await Promise.all([closed, drained]);
     redis?.close();

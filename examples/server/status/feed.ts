@@ -4,9 +4,13 @@ import type { StatusHistory } from './history.ts';
 import { bucketsToShow, requestsToShow } from './live-state.ts';
 import type { Live } from './live-state.ts';
 
-/** How often is looked for changes, and after how much silence a comment goes out. */
-const LOOK_EVERY_MS = 250;
-const HEARTBEAT_MS = 15_000;
+/** How often is looked for changes, and after how much silence a comment goes out; milliseconds. */
+export interface FeedTimes {
+  readonly lookEveryMs: number;
+  readonly heartbeatMs: number;
+}
+
+const TIMES: FeedTimes = { lookEveryMs: 250, heartbeatMs: 15_000 };
 /** So long a browser waits before it connects again. */
 const RECONNECT_MS = 1_000;
 
@@ -24,22 +28,19 @@ type Part = 'requests' | 'buckets' | 'plot' | 'draining';
 export class StatusFeed {
   readonly #live: Live;
   readonly #history: StatusHistory;
+  readonly #times: FeedTimes;
   readonly #watchers = new Set<ServerResponse>();
   /** Each part as JSON, as it was last told to all. */
-  #told = new Map<Part, string>();
+  readonly #told = new Map<Part, string>();
   #toldCount = 0;
   #toldAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(live: Live, history: StatusHistory) {
+  constructor(live: Live, history: StatusHistory, times: FeedTimes = TIMES) {
     this.#live = live;
     this.#history = history;
-  }
-
-  /** How many watch. */
-  get watchers(): number {
-    return this.#watchers.size;
+    this.#times = times;
   }
 
   get isClosed(): boolean {
@@ -58,26 +59,21 @@ export class StatusFeed {
       // For nginx, which would collect what should be seen at once.
       'x-accel-buffering': 'no',
     });
-    // The others first, so that what all were told is the same for all from here.
+    // The others first: from here on all have been told the same.
     this.#look();
-    const now = steadyClock();
-    const parts = new Map(this.#parts(now));
-    const ended = JSON.stringify(this.#history.endedAfter(0));
-    this.#told = parts;
-    this.#toldCount = this.#history.count;
-    res.write(
-      `retry: ${RECONNECT_MS}\n${eventOf(now, ['"whole":true', ...members(parts), `"ended":${ended}`])}`,
-    );
+    const ended = `"ended":${JSON.stringify(this.#history.endedAfter(0))}`;
+    const whole = ['"whole":true', ...members(this.#told), ended];
+    res.write(`retry: ${RECONNECT_MS}\n${eventOf(steadyClock(), whole)}`);
     this.#watchers.add(res);
     res.on('error', () => {});
     res.once('close', () => this.#leave(res));
-    this.#toldAt = now;
-    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS);
+    this.#timer ??= setInterval(() => this.#look(), this.#times.lookEveryMs);
   }
 
-  /** Ends all streams, and lets nobody watch any more. */
+  /** Tells how things stand, ends all streams, and lets nobody watch any more. */
   close(): void {
     this.#isClosed = true;
+    this.#look();
     for (const watcher of this.#watchers) watcher.end();
   }
 
@@ -86,11 +82,9 @@ export class StatusFeed {
     if (this.#watchers.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#told.clear();
   }
 
   #look(): void {
-    if (this.#watchers.size === 0) return;
     const now = steadyClock();
     const changed = this.#parts(now).filter(([part, json]) => this.#told.get(part) !== json);
     for (const [part, json] of changed) this.#told.set(part, json);
@@ -99,7 +93,7 @@ export class StatusFeed {
     this.#toldCount = this.#history.count;
     if (ended.length > 0) told.push(`"ended":${JSON.stringify(ended)}`);
     if (told.length > 0) this.#tell(eventOf(now, told), now);
-    else if (now - this.#toldAt >= HEARTBEAT_MS) this.#tell(':\n\n', now);
+    else if (now - this.#toldAt >= this.#times.heartbeatMs) this.#tell(':\n\n', now);
   }
 
   #tell(text: string, now: number): void {

@@ -1,4 +1,4 @@
-import type { VeniceProxy } from 'venice-proxy';
+import type { BucketState, RequestState, VeniceProxy, WindowState } from 'venice-proxy';
 import { brief } from './history.ts';
 
 /** What is there now of a proxy. */
@@ -11,11 +11,35 @@ export const MOST_BUCKETS = 60;
 /** To so many milliseconds points in time are told, so that they stay the same from look to look. */
 const GRAIN_MS = 100;
 
-type RequestState = ReturnType<Live['requests']>[number];
-type BucketState = ReturnType<Live['buckets']>[number];
+interface ShownRequest extends Omit<RequestState, 'ageMs'> {
+  /** When it came: milliseconds since 1970, as is each point in time here. */
+  readonly since: number;
+}
+
+interface ShownWindow {
+  readonly limit: number | undefined;
+  readonly remaining: number;
+  readonly resetsAt: number | undefined;
+}
+
+interface ShownBucket {
+  readonly model: string | undefined;
+  readonly key: string;
+  readonly requests: ShownWindow | undefined;
+  readonly tokens: ShownWindow | undefined;
+  readonly waiting: number;
+  readonly waitsSince: number | undefined;
+  readonly opensAt: number | undefined;
+}
+
+/** A part of what there is, and how much that is. */
+interface Shown<Item> {
+  readonly total: number;
+  readonly shown: readonly Item[];
+}
 
 /** The requests in flight, those that came first before the others. */
-export function requestsToShow(states: readonly RequestState[], now: number): object {
+export function requestsToShow(states: readonly RequestState[], now: number): Shown<ShownRequest> {
   const shown = states
     .toSorted((a, b) => b.ageMs - a.ageMs)
     .slice(0, MOST_REQUESTS)
@@ -34,7 +58,10 @@ export function requestsToShow(states: readonly RequestState[], now: number): ob
 }
 
 /** The buckets, those with a queue first when there are too many; in the order of their names. */
-export function bucketsToShow(states: readonly BucketState[], now: number): object {
+export function bucketsToShow(
+  states: readonly BucketState[],
+  now: number,
+): Shown<ShownBucket> & { readonly waiting: number } {
   const chosen =
     states.length <= MOST_BUCKETS
       ? states
@@ -54,7 +81,7 @@ export function bucketsToShow(states: readonly BucketState[], now: number): obje
   return { total: states.length, waiting, shown };
 }
 
-function windowToShow(window: BucketState['requests'], now: number): object | undefined {
+function windowToShow(window: WindowState | undefined, now: number): ShownWindow | undefined {
   if (window === undefined) return undefined;
   const { limit, remaining, resetsInMs } = window;
   return {

@@ -80,7 +80,7 @@ function renderRequests() {
   const { total, shown } = state.requests;
   get('no-requests').hidden = total > 0;
   get('requests').hidden = total === 0;
-  keep(get('requests').tBodies[0], shown, ({ id }) => id,
+  keep(get('requests').tBodies[0], shown, ({ id, method, path }) => [id, method, path].join(' '),
     (item) => make('tr', '', requestCell(item), make('td', '', make('span', 'badge')), make('td', 'figure'), make('td', 'figure')),
     (row, item) => {
       const [kind, text] = (PHASES[item.phase] || (() => ['', item.phase]))(item);
@@ -175,7 +175,7 @@ let isFirst = true;
 function renderEnded() {
   get('none-ended').hidden = state.ended.length > 0;
   get('ended').hidden = state.ended.length === 0;
-  keep(get('ended').tBodies[0], state.ended, ({ n }) => n, newEnded,
+  keep(get('ended').tBodies[0], state.ended, ({ n, at }) => n + ' ' + at, newEnded,
     (row, { at }) => put(row.lastChild, span(now() - at) + ' ago'));
   isFirst = false;
 }
@@ -249,7 +249,9 @@ function tile(id, figure) {
 const WORDS = { connecting: 'Connecting', live: 'Live', lost: 'No connection, trying again' };
 
 function renderLink() {
-  const word = link === 'live' && state.draining ? 'Shutting down' : link === 'live' && isPaused ? 'Paused' : WORDS[link];
+  let word = WORDS[link];
+  if (link === 'live' && isPaused) word = 'Paused';
+  if (state.draining) word = link === 'live' ? 'Shutting down' : 'Shut down, trying again';
   put(get('link'), word);
   attribute(get('link'), 'data-state', link === 'live' && isPaused ? 'paused' : link);
   document.body.classList.toggle('is-lost', link === 'lost');
