@@ -95,6 +95,17 @@ const ROWS: readonly Row[] = [
     bad: ['a', '=b', 'a=', 'a=b,', ','],
     allowed: 'pairs such as `gpt-4o=llama-3.3-70b`, separated by commas, or `none`',
   },
+  {
+    variable: 'FALLBACKS',
+    option: 'fallbacks',
+    good: [
+      ['a=b|c,d=e', { a: ['b', 'c'], d: ['e'] }],
+      ['a = b | c:x=on', { a: ['b', 'c:x=on'] }],
+      ['none', {}],
+    ],
+    bad: ['a', 'a=', 'a=b|', '=b', 'a=b,'],
+    allowed: 'pairs such as `model-a=model-b|model-c`, separated by commas, or `none`',
+  },
   { variable: 'NORMALIZE_ERRORS', option: 'normalizeErrors', ...FLAGS },
   { variable: 'OLLAMA', option: 'ollama', ...FLAGS },
   { variable: 'FORWARD_ADDRESS', option: 'forwardClientAddress', ...FLAGS },

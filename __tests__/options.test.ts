@@ -342,6 +342,25 @@ describe('models', () => {
   });
 });
 
+describe('fallbacks', () => {
+  test('are lists of names, by the name of a model; none are as if unset', () => {
+    expect(resolve({ fallbacks: { a: ['b', 'c'] } }).fallbacks).toEqual(
+      new Map([['a', ['b', 'c']]]),
+    );
+    expect(resolve({ fallbacks: {} }).fallbacks).toBeUndefined();
+  });
+
+  test.each([
+    ['a', '`fallbacks` to be an object of lists of models', '"a"'],
+    [{ a: 'b' }, '`fallbacks["a"]` to be an array of names of models', '"b"'],
+    [{ a: [] }, '`fallbacks["a"]` to be an array of names of models', 'an array'],
+    [{ a: ['b', ''] }, '`fallbacks["a"]` to be an array of names of models', 'an array'],
+  ])('are refused as %j', (fallbacks, allowed, shown) => {
+    expect(complaint({ fallbacks })).toContain(`Expected ${allowed}`);
+    expect(complaint({ fallbacks })).toContain(`got ${shown}`);
+  });
+});
+
 describe('functions that rewrite', () => {
   test.each(['rewriteRequest', 'rewriteAnswer', 'rewriteEvent'] as const)(
     '%s is a function, or there is none',
@@ -462,7 +481,7 @@ describe('options that nobody knows', () => {
   const KNOWN =
     'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
     'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
-    'models, rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
+    'models, fallbacks, rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],
@@ -549,6 +568,7 @@ describe('the options', () => {
     expect(values.map(([name]) => name)).toEqual([
       'store',
       'models',
+      'fallbacks',
       'rewriteRequest',
       'rewriteAnswer',
       'rewriteEvent',

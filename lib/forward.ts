@@ -8,6 +8,7 @@ import { convertAnswer } from './convert-answer.ts';
 import { createLog } from './debug.ts';
 import { decodeBeginning } from './decode-body.ts';
 import { ProxyError, describeError } from './errors.ts';
+import { askInTurn, isModelBusy } from './fallback-models.ts';
 import { REFUSED_WITHIN_MS } from './first-tries.ts';
 import { single } from './headers.ts';
 import { Healing } from './healing.ts';
@@ -51,10 +52,12 @@ export function forward(
     context.replayClass = replayClassFor(context, config);
     context.leavesAt = context.startedAt + clientPatienceMs(context.req.headers);
     const headers = upstreamHeaders(context, pseudonym, config);
-    const begin = (): Promise<void> => {
+    const ask = (): Promise<void> => {
       const healing = Healing.of(context, headers, config, shared);
       return new Forwarding(context, headers, config, state, upstream, gate, healing).run();
     };
+    const { fallbacks } = config;
+    const begin = fallbacks === undefined ? ask : () => askInTurn(context, headers, fallbacks, ask);
     if (config.apiKey === undefined) return begin();
     return addApiKey(headers, context, config.apiKey).then(() =>
       context.left ? undefined : begin(),
@@ -85,6 +88,8 @@ class Forwarding {
   readonly #bucket: BucketName | undefined;
   /** The failure whose answer is still there, should the next attempt never come to be made. */
   #last: AttemptFailure | undefined;
+  /** Of another model. */
+  readonly #attemptsBefore: number;
   #hasReplacedStale = false;
   /** The last answer has shown what to leave out. */
   #hasHealed = false;
@@ -101,6 +106,7 @@ class Forwarding {
     healing: Healing | undefined,
   ) {
     this.#context = context;
+    this.#attemptsBefore = context.attempts;
     this.#headers = headers;
     this.#config = config;
     this.#state = state;
@@ -297,7 +303,7 @@ class Forwarding {
 
   /** Attempts, without those that only showed what to leave out: these are no retries. */
   get #tries(): number {
-    return this.#context.attempts - (this.#healing?.rounds ?? 0);
+    return this.#context.attempts - this.#attemptsBefore - (this.#healing?.rounds ?? 0);
   }
 
   /** Why a failed attempt is not made again; `undefined` when it may be. */
@@ -354,6 +360,10 @@ class Forwarding {
     context.givenUp = {
       retryAfterMs: answer?.status === 429 && delay.told ? delay.delayMs : undefined,
       isFinal: this.#isFinal(failure, against),
+      isModelBusy:
+        against === undefined &&
+        answer !== undefined &&
+        isModelBusy(answer.status, textOf(answer), delay.isWindow),
     };
     context.answer = answer;
     if (error === undefined) return;

@@ -33,6 +33,7 @@ const VARIABLES: readonly AddOption[] = [
   variable('LEARN_PARAMS', 'learnParams', oneOrZero),
   variable('LEARNABLE_PARAMS', 'learnableParams', names),
   variable('MODELS', 'models', aliases),
+  variable('FALLBACKS', 'fallbacks', fallbacks),
   variable('NORMALIZE_ERRORS', 'normalizeErrors', oneOrZero),
   variable('OLLAMA', 'ollama', oneOrZero),
   variable('FORWARD_ADDRESS', 'forwardClientAddress', oneOrZero),
@@ -59,6 +60,7 @@ const VARIABLES: readonly AddOption[] = [
  * | `LEARN_PARAMS` | `learnParams` | `1` or `0` |
  * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
  * | `MODELS` | `models` | `alias=model`, separated by commas, or `none` |
+ * | `FALLBACKS` | `fallbacks` | `model=other|another`, separated by commas, or `none` |
  * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
  * | `OLLAMA` | `ollama` | `1` or `0` |
  * | `FORWARD_ADDRESS` | `forwardClientAddress` | `1` or `0` |
@@ -139,15 +141,27 @@ function aliases(name: string, text: string): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs(name, text, 'pairs such as `gpt-4o=llama-3.3-70b`'));
 }
 
+function fallbacks(name: string, text: string): Readonly<Record<string, readonly string[]>> {
+  const what = 'pairs such as `model-a=model-b|model-c`';
+  const lists = pairs(name, text, what).map(([model, others]) => {
+    const listed = others.split('|').map((each) => each.trim());
+    if (listed.includes('')) throw notPairs(name, what, text);
+    return [model, listed] as const;
+  });
+  return Object.fromEntries(lists);
+}
+
+function notPairs(name: string, what: string, text: string): TypeError {
+  return invalid(name, `${what}, separated by commas, or \`none\``, text);
+}
+
 /** `a=b,c=d`, where the part behind the sign may hold further ones (a model's features). */
 function pairs(name: string, text: string, what: string): (readonly [string, string])[] {
   if (text.toLowerCase() === 'none') return [];
   return text.split(',').map((pair) => {
     const sign = pair.indexOf('=');
     const [left, right] = [pair.slice(0, Math.max(0, sign)).trim(), pair.slice(sign + 1).trim()];
-    if (left === '' || right === '') {
-      throw invalid(name, `${what}, separated by commas, or \`none\``, text);
-    }
+    if (left === '' || right === '') throw notPairs(name, what, text);
     return [left, right] as const;
   });
 }

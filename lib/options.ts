@@ -15,6 +15,7 @@ import {
   isBearerToken,
   memberNames,
   modelAliases,
+  modelLists,
   refuseUnknownKeys,
   waitMs,
   wholeNumber,
@@ -159,6 +160,14 @@ export interface VeniceProxyOptions {
    */
   models?: Readonly<Record<string, string>> | undefined;
   /**
+   * Models that are asked in turn where one is at capacity or offline (503, or a 429 that is not for
+   * the rate limit) after its retries; by Venice's names. Each has retries of its own, within the
+   * same `maxWait`; which one has answered stands in `x-venice-proxy-model`. JSON bodies only; what
+   * is never replayed is not sent to another model, either.
+   * @defaultValue none
+   */
+  fallbacks?: Readonly<Record<string, readonly string[]>> | undefined;
+  /**
    * Changes the JSON object of a request, before anything else is done to it: what it returns is
    * written by `JSON.stringify` and sent; `undefined` leaves every byte. Other bodies are left out.
    * A throw, or anything else that comes back, is a 500, and nothing is sent. All three functions
@@ -251,6 +260,7 @@ export interface Config {
   readonly learnableParams: ReadonlySet<string>;
   readonly normalizeErrors: boolean;
   readonly models: ReadonlyMap<string, string> | undefined;
+  readonly fallbacks: ReadonlyMap<string, readonly string[]> | undefined;
   readonly rewriteRequest: RewriteRequest | undefined;
   readonly rewriteAnswer: RewriteAnswer | undefined;
   readonly rewriteEvent: RewriteEvent | undefined;
@@ -304,6 +314,7 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   learnableParams: true,
   normalizeErrors: true,
   models: true,
+  fallbacks: true,
   rewriteRequest: true,
   rewriteAnswer: true,
   rewriteEvent: true,
@@ -350,6 +361,7 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
     ),
     normalizeErrors: flag('normalizeErrors', options.normalizeErrors ?? DEFAULTS.normalizeErrors),
     models: modelAliases('models', options.models ?? {}),
+    fallbacks: modelLists('fallbacks', options.fallbacks ?? {}),
     rewriteRequest: resolveFunction('rewriteRequest', options.rewriteRequest),
     rewriteAnswer: resolveFunction('rewriteAnswer', options.rewriteAnswer),
     rewriteEvent: resolveFunction('rewriteEvent', options.rewriteEvent),

@@ -34,6 +34,8 @@ export interface GivenUp {
   readonly retryAfterMs: number | undefined;
   /** Whether the client's SDK should leave it at that: we tried already, or trying costs money. */
   readonly isFinal: boolean;
+  /** Whether it is the model that has no capacity: another one may have some. */
+  readonly isModelBusy: boolean;
 }
 
 /** The client's body, as the attempts can use it. */

@@ -85,17 +85,39 @@ export function modelAliases(
   value: unknown,
 ): ReadonlyMap<string, string> | undefined {
   const allowed = "an object of names of models, such as { 'gpt-4o': 'llama-3.3-70b' }";
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid(name, allowed, value);
-  }
   const aliases = new Map<string, string>();
-  for (const [alias, model] of Object.entries(value)) {
+  for (const [alias, model] of entriesOf(name, allowed, value)) {
     if (alias === '' || typeof model !== 'string' || model === '') {
       throw invalid(`${name}[${JSON.stringify(alias)}]`, 'the name of a model', model);
     }
     aliases.set(alias, model);
   }
   return aliases.size === 0 ? undefined : aliases;
+}
+
+/** Names of models, each with those to be asked in its place; `undefined` for none. */
+export function modelLists(
+  name: string,
+  value: unknown,
+): ReadonlyMap<string, readonly string[]> | undefined {
+  const allowed = "an object of lists of models, such as { 'model-a': ['model-b', 'model-c'] }";
+  const lists = new Map<string, readonly string[]>();
+  for (const [model, others] of entriesOf(name, allowed, value)) {
+    const names: readonly unknown[] = Array.isArray(others) ? others : [];
+    const fits = names.length > 0 && names.every((each) => typeof each === 'string' && each !== '');
+    if (model === '' || !fits) {
+      throw invalid(`${name}[${JSON.stringify(model)}]`, 'an array of names of models', others);
+    }
+    lists.set(model, names.map(String));
+  }
+  return lists.size === 0 ? undefined : lists;
+}
+
+function entriesOf(name: string, allowed: string, value: unknown): [string, unknown][] {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return Object.entries(value);
+  }
+  throw invalid(name, allowed, value);
 }
 
 /** The names of JSON members. */

@@ -27,7 +27,7 @@ export interface Waiter {
   /** It may go: `seq` and `at` name its grant. */
   admit(seq: number, at: number): void;
   /** It would wait in vain. `opensMs`: milliseconds until somebody new could be let through. */
-  refuse(opensMs: number | undefined): void;
+  refuse(opensMs: number | undefined, reason: HoldReason): void;
   /** It must wait: told once, when that is known. */
   hold(reason: HoldReason, ahead: number, expectedMs: number | undefined): void;
 }
@@ -83,7 +83,7 @@ export class BucketLine {
     const servedAt = this.#servedAt(ahead, now);
     // Where nothing is known to hold it up, only asking can tell: even without any patience.
     if (servedAt > now && servedAt > waiter.deadline) {
-      waiter.refuse(this.opensMs(now));
+      waiter.refuse(this.opensMs(now), this.#reply?.reason ?? 'none');
       return;
     }
     this.#line.join(waiter, hasReturned);
@@ -179,7 +179,7 @@ export class BucketLine {
     };
     if (isWorse(this.#outlook, before) || now >= this.#line.earliestDeadline) {
       for (const waiter of this.#line.takeHopeless((ahead) => this.#servedAt(ahead, now))) {
-        waiter.refuse(this.opensMs(now));
+        waiter.refuse(this.opensMs(now), reply.reason);
       }
     }
     const first = this.#line.first;

@@ -152,8 +152,9 @@ function refusal(
   code: ProxyErrorCode,
   message: string,
   retryAfterMs: number,
+  isModelBusy = false,
 ): ProxyError {
-  context.givenUp = { retryAfterMs, isFinal: retryAfterMs > LONGEST_SDK_WAIT_MS };
+  context.givenUp = { retryAfterMs, isFinal: retryAfterMs > LONGEST_SDK_WAIT_MS, isModelBusy };
   return new ProxyError(code, message);
 }
 
@@ -191,7 +192,7 @@ class HeldRequest implements Waiter, Cancellable {
     this.#endings.admitted(seq, at);
   }
 
-  refuse(opensMs: number | undefined): void {
+  refuse(opensMs: number | undefined, reason: HoldReason): void {
     this.#end();
     const { rateLimitWaitMs, maxWaitMs } = this.#config;
     const retryAfterMs = opensMs ?? rateLimitWaitMs;
@@ -200,7 +201,11 @@ class HeldRequest implements Waiter, Cancellable {
         ? `The rate limit of this model let nothing through for ${seconds(maxWaitMs)}.`
         : `The rate limit of this model is used up: its next place is free in ` +
           `${seconds(Math.ceil(opensMs / 1_000) * 1_000)}, later than this request may wait.`;
-    this.#endings.refused(refusal(this.#context, 'rate_limit_exceeded', message, retryAfterMs));
+    // Others have been refused, although the window was open.
+    const isModelBusy = reason === 'refused';
+    this.#endings.refused(
+      refusal(this.#context, 'rate_limit_exceeded', message, retryAfterMs, isModelBusy),
+    );
   }
 
   hold(reason: HoldReason, ahead: number, expectedMs: number | undefined): void {
