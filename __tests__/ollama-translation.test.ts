@@ -1,9 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
+import * as fc from 'fast-check';
+import { ProxyError } from '../lib/errors.ts';
 import { generationParams } from '../lib/ollama/generation-params.ts';
 import { chatMessages } from '../lib/ollama/messages.ts';
-import { descriptionOf, tagsOf, usableModels } from '../lib/ollama/model-list.ts';
+import { descriptionOf, runningOf, tagsOf, usableModels } from '../lib/ollama/model-list.ts';
 import { ToolCalls } from '../lib/ollama/tool-calls.ts';
+import { translateAnswer } from '../lib/ollama/translate-answer.ts';
 import { translateRequest } from '../lib/ollama/translate-request.ts';
+import { StreamTranslation } from '../lib/ollama/translate-stream.ts';
 
 const NOW = new Date(0);
 
@@ -197,3 +201,90 @@ test.each(['chat', 'generate', 'embed', 'embeddings'] as const)(
     expect(translateRequest(form, asked, NOW)).toMatchObject({ body: { model: 'llama-3.3-70b' } });
   },
 );
+
+test.each([
+  [{ messages: 'Hi' }, 'messages is not a list of objects'],
+  [{ messages: ['Hi'] }, 'messages is not a list of objects'],
+  [{ messages: [{ content: 1 }] }, 'content is not a string'],
+  [{ messages: [{ images: [1] }] }, 'images is not a list of strings'],
+  [{ messages: [{}], tools: {} }, 'tools is not a list of objects'],
+])('what would be lost is refused: %j', (members, message) => {
+  const body = { model: 'a', ...members };
+  expect(() => translateRequest('chat', body, NOW)).toThrow(message);
+});
+
+describe('whatever comes', () => {
+  const NAMES =
+    'model messages role content images tool_calls function prompt tools format options stop input ' +
+    'id type model_spec created choices delta message index arguments finish_reason usage data error';
+  const nested = fc.object({
+    key: fc.constantFrom(...NAMES.split(' ')),
+    values: [fc.jsonValue({ maxDepth: 1 })],
+    maxDepth: 5,
+    withNullPrototype: false,
+  });
+
+  test('a request is translated or refused, and nothing else', () => {
+    fc.assert(
+      fc.property(
+        nested,
+        fc.constantFrom('chat', 'generate', 'embed', 'embeddings'),
+        (body, form) => {
+          try {
+            expect(
+              typeof JSON.stringify(translateRequest(form, { model: 'a', ...body }, NOW)),
+            ).toBe('string');
+          } catch (error) {
+            if (!(error instanceof ProxyError)) throw error;
+          }
+        },
+      ),
+    );
+  });
+
+  test('an answer is translated, or is none', () => {
+    const timing = { waitedMs: 0, firstTokenMs: undefined, totalMs: 1 };
+    fc.assert(
+      fc.property(
+        nested,
+        fc.constantFrom('chat', 'generate', 'embed', 'embeddings'),
+        (answer, form) => {
+          const asked = { form, model: 'a', hidesThinking: false, isStream: false };
+          expect(() => translateAnswer(asked, answer, timing, NOW)).not.toThrow();
+        },
+      ),
+    );
+  });
+
+  test('events make whole lines, and only one that is the last', () => {
+    const asked = { form: 'chat', model: 'a', hidesThinking: false, isStream: true } as const;
+    const timing = { waitedMs: 0, firstTokenMs: 1, totalMs: 2 };
+    fc.assert(
+      fc.property(fc.array(nested, { maxLength: 5 }), (events) => {
+        const lines = new StreamTranslation(asked, () => timing);
+        let text = '';
+        try {
+          for (const event of events) text += lines.push(JSON.stringify(event));
+          text += lines.end() ?? '';
+        } catch (error) {
+          if (!(error instanceof SyntaxError)) throw error;
+        }
+        const parsed = text
+          .split('\n')
+          .slice(0, -1)
+          .map((line) => JSON.parse(line) as { done?: boolean });
+        expect(parsed.filter(({ done }) => done === true).length).toBeLessThan(2);
+        expect(text === '' || text.endsWith('\n')).toBe(true);
+      }),
+    );
+  });
+
+  test('models are told', () => {
+    fc.assert(
+      fc.property(fc.array(nested), (data) => {
+        const models = usableModels({ data });
+        expect(() => [tagsOf(models), runningOf(models), models.map(descriptionOf)]).not.toThrow();
+      }),
+    );
+  });
+});

@@ -38,7 +38,7 @@ async function startSaying(type: string, body: string): Promise<Ollama & { heard
     const pieces: Buffer[] = [];
     req.on('data', (piece: Buffer) => pieces.push(piece));
     req.on('end', () => {
-      heard.push(JSON.parse(Buffer.concat(pieces).toString()));
+      heard.push(JSON.parse(Buffer.concat(pieces).toString() || 'null'));
       res.writeHead(200, { 'content-type': type });
       res.end(body);
     });
@@ -158,6 +158,14 @@ describe('models', () => {
     expect(other).toMatchObject({ status: 200, text: first.text });
   });
 
+  test('are read in whatever coding they come', async () => {
+    const { client } = await startOllama({ compress: 'gzip' });
+    expect((await client.list()).models).toHaveLength(5);
+    expect((await client.chat({ model: MODEL, messages: [QUESTION] })).message.content).toBe(
+      ANSWER,
+    );
+  });
+
   test('are asked for again when the upstream could not tell', async () => {
     const { client, venice, recorder } = await startOllama();
     venice.script({ kind: 'answer', status: 503 }, { kind: 'cut-body', bytes: 9 });
@@ -175,10 +183,13 @@ describe('the version', () => {
     expect(venice.calls).toHaveLength(0);
   });
 
-  test('is told to HEAD by its headers', async () => {
+  test('is told to HEAD by its headers, as the models are', async () => {
     const { baseUrl } = await startOllama();
     const reply = await send(`${baseUrl}/api/version`, { method: 'HEAD' });
     expect(reply).toMatchObject({ status: 200, text: '' });
+    const tags = await send(`${baseUrl}/api/tags`, { method: 'HEAD' });
+    expect(tags).toMatchObject({ status: 200, text: '' });
+    expect(Number(tags.headers['content-length'])).toBeGreaterThan(100);
   });
 });
 
@@ -461,6 +472,11 @@ describe('what fails', () => {
     for (const { text } of [...asks, drained]) {
       expect(JSON.parse(text)).toEqual({ error: expect.any(String) });
     }
+  });
+
+  test('is a list of models that is none', async () => {
+    const upstream = await startSaying('application/json', '[]');
+    await expect(upstream.list()).rejects.toMatchObject({ status_code: 502 });
   });
 
   test.each(['pull', 'push', 'create', 'copy', 'delete', 'blobs/sha256:00', 'x'])(

@@ -191,8 +191,8 @@ export interface VeniceProxyOptions {
   /**
    * Whether clients of Ollama's are served, under `/api/…` behind the mount path: `/api/tags`,
    * `/api/show`, `/api/chat`, `/api/generate`, `/api/embed` and a few more, in Ollama's own form,
-   * from Venice's models, chat and embeddings. What is not built is a 501. Off, the paths of
-   * Ollama's go to `/api/…` of the target's host.
+   * from Venice's models, chat and embeddings. What is not built is a 501, and streams have no
+   * heartbeat. Off, the paths of Ollama's go to `/api/…` of the target's host.
    * @defaultValue false
    */
   ollama?: boolean | undefined;

@@ -9,11 +9,13 @@ import type { RequestContext } from './request-context.ts';
 
 const log = createLog('pipeline');
 
+type Done = 'answered' | void;
+
 /**
  * One thing that is done with every request; a promise where it has to wait for something. Behind
  * `answered` nothing is left for the other steps to do.
  */
-export type Step = (context: RequestContext) => Promise<void> | 'answered' | void;
+export type Step = (context: RequestContext) => Promise<Done> | Done;
 
 /**
  * Takes each request through the steps, one after the other; what one of them throws is answered.
@@ -39,7 +41,7 @@ export function pipeline(
       if (running === undefined) continue;
       if (running === 'answered') return;
       running.then(
-        () => proceed(context, i + 1),
+        (how) => (how === 'answered' ? undefined : proceed(context, i + 1)),
         (error: unknown) => fail(context, error),
       );
       return;

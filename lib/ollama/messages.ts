@@ -1,5 +1,5 @@
 import { imagePart } from './image-url.ts';
-import { objectIn, objectsIn, stringsIn, textIn } from './read-member.ts';
+import { objectIn, objectsIn, optionalText, optionalTexts, textIn } from './read-member.ts';
 import type { JsonObject } from '../json-value.ts';
 
 /** A tool call that has no result yet. */
@@ -36,10 +36,14 @@ export function chatMessages(messages: readonly JsonObject[]): JsonObject[] {
 }
 
 /** Text, or parts where there are images; an empty text is no part. */
-export function contentOf(message: JsonObject, text = textIn(message, 'content')): unknown {
-  const images = stringsIn(message, 'images');
+export function withImages(text: string, message: JsonObject): unknown {
+  const images = optionalTexts(message, 'images');
   if (images.length === 0) return text;
   return [...(text === '' ? [] : [{ type: 'text', text }]), ...images.map(imagePart)];
+}
+
+function contentOf(message: JsonObject): unknown {
+  return withImages(optionalText(message, 'content'), message);
 }
 
 function toolCall(call: JsonObject, madeUpId: string): ReturnType<typeof callOf> {
@@ -57,7 +61,7 @@ const callOf = (id: string, name: string, text: string) => ({
 });
 
 function toolResult(message: JsonObject, open: OpenCall[]): JsonObject {
-  const content = textIn(message, 'content');
+  const content = optionalText(message, 'content');
   const said = textIn(message, 'tool_call_id');
   if (said !== '') {
     const place = open.findIndex(({ id }) => id === said);

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { numberIn, objectIn, objectsIn, textIn } from './read-member.ts';
 import type { JsonObject } from '../json-value.ts';
 
-/** Of all that Venice has, what Ollama's API can ask something of. */
-const TYPES: ReadonlySet<string> = new Set(['text', 'embedding']);
+/** Of all that Venice has, what Ollama's API can ask something of; others tell no type. */
+const TYPES: ReadonlySet<unknown> = new Set(['text', 'embedding', undefined]);
 
-/** Nothing is ever unloaded there; the same for all, so that the list stays the same. */
-const EXPIRES_AT = '9999-12-31T23:59:59Z';
+/** As Ollama writes "never"; always the same, so that the list stays the same. */
+const EXPIRES_AT = '2318-01-01T00:00:00Z';
 
 /** The models of Venice's `GET /models` that Ollama's clients can use. */
 export function usableModels(list: JsonObject): readonly JsonObject[] {
   return objectsIn(list, 'data').filter(
-    (model) => TYPES.has(textIn(model, 'type')) && textIn(model, 'id') !== '',
+    (model) => TYPES.has(model['type']) && textIn(model, 'id') !== '',
   );
 }
 

@@ -1,22 +1,24 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import { isObject, parseJson } from '../json-value.ts';
+import type { JsonObject } from '../json-value.ts';
 import type { Config } from '../options.ts';
 import type { Step } from '../pipeline.ts';
 import type { RequestContext } from '../request-context.ts';
 import { ModelCatalog } from './model-catalog.ts';
-import { descriptionOf, runningOf, tagsOf, usableModels } from './model-list.ts';
-import { OLLAMA_CALLS, isOllamaCall, ollamaPart } from './ollama-calls.ts';
+import type { OllamaCall } from './ollama-calls.ts';
 import { ollamaError, ollamaTransform } from './ollama-transform.ts';
+import { openOllama } from './open-ollama.ts';
 import { textIn } from './read-member.ts';
-import type { JsonObject } from '../json-value.ts';
 import { sendJson } from './send-json.ts';
-import { modelId, translateRequest } from './translate-request.ts';
+import { modelsFrom, tellModels } from './tell-models.ts';
+import type { ModelQuestion } from './tell-models.ts';
+import { translateRequest } from './translate-request.ts';
+import type { AnswerForm } from './translate-request.ts';
+import { translatedHeaders } from './translated-headers.ts';
 
 /** Of an Ollama that knows all that is understood here; some clients refuse older ones. */
 const VERSION = '0.12.6';
 
-/** The list of all models needs no key. */
 const MODELS = '/models';
 
 /** What a request of Ollama's API goes through beside the other steps. */
@@ -30,7 +32,7 @@ export interface OllamaSteps {
 }
 
 /** Ollama's API in front of Venice's (github.com/ollama/ollama, docs/api.md). */
-export function ollamaSteps({ basePath }: Pick<Config, 'basePath'>): OllamaSteps {
+export function ollamaSteps(config: Pick<Config, 'basePath'>): OllamaSteps {
   const catalog = new ModelCatalog();
   return {
     open: openOllama,
@@ -39,71 +41,74 @@ export function ollamaSteps({ basePath }: Pick<Config, 'basePath'>): OllamaSteps
       const { ollama } = context;
       if (ollama === undefined) return undefined;
       if (ollama === 'version') return answer(context, { version: VERSION });
-      const isList = ollama === 'tags' || ollama === 'ps';
-      const body = isList ? {} : bodyOf(context);
-      if (isList || ollama === 'show') {
-        context.model = isList ? undefined : modelAskedFor(body);
-        const models = catalog.at(performance.now());
-        if (models !== undefined) return answer(context, told(context, models));
-        aim(context, basePath, MODELS);
-        context.upstreamPath += '?type=all';
-        context.upstreamMethod = 'GET';
-        context.body = { kind: 'none' };
-        // Held whole, and asked for again when it breaks.
-        context.transform = { json: (bytes) => bytes, error: ollamaError };
-        return undefined;
-      }
-      const translation = translateRequest(ollama, body, new Date());
-      if (translation.route === undefined) return answer(context, translation.answer);
-      aim(context, basePath, translation.route);
-      const bytes = Buffer.from(JSON.stringify(translation.body));
-      context.body = { kind: 'held', bytes, isEncoded: false, isRespelt: false };
-      context.transform = ollamaTransform(context, {
-        form: ollama,
-        model: textIn(body, 'model'),
-        hidesThinking: body['think'] === false,
-        isStream: translation.body['stream'] === true,
-      });
+      if (!isAboutModels(ollama)) return translateCall(context, ollama, config);
+      const question = questionOf(context, ollama);
+      const models = catalog.at(performance.now());
+      if (models !== undefined) return answer(context, tellModels(question, models));
+      askForModels(context, config);
       return undefined;
     },
 
     tell(context) {
-      const { answer: listed } = context;
-      const isAbout = context.ollama !== undefined && context.route === MODELS;
-      if (!isAbout || listed === undefined || listed.status !== 200 || context.left) {
-        return undefined;
-      }
-      const list = parseJson(listed.joined.toString());
-      if (!listed.hasEnded || !isObject(list)) {
-        throw new ProxyError('upstream_invalid', 'The upstream sent a list that cannot be read.');
-      }
-      const models = usableModels(list);
-      catalog.tell(models, performance.now());
-      listed.discard();
-      return answer(context, told(context, models));
+      const { ollama, answer: listed, left } = context;
+      if (ollama === undefined || !isAboutModels(ollama) || left) return undefined;
+      // An error is told like any other.
+      if (listed === undefined || listed.status !== 200) return undefined;
+      return modelsFrom(listed).then((models) => {
+        catalog.tell(models, performance.now());
+        listed.discard();
+        if (context.left) return 'answered';
+        return answer(context, tellModels(questionOf(context, ollama), models));
+      });
     },
   };
 }
 
-function openOllama(context: RequestContext): void {
-  const part = ollamaPart(context.path);
-  if (part === undefined) return;
-  context.transform = { error: ollamaError };
-  const { req, res } = context;
-  if (!isOllamaCall(part)) {
-    const base = `${req.protocol}://${req.get('host') ?? 'localhost'}${req.baseUrl}`;
-    throw new ProxyError(
-      'not_implemented',
-      `/api/${part} is not served here: there are only models of Venice's, which nobody can ` +
-        `change. An API like OpenAI's is at ${base}.`,
-    );
+type ModelCall = ModelQuestion['call'];
+
+function isAboutModels(call: OllamaCall): call is ModelCall {
+  return call === 'tags' || call === 'ps' || call === 'show';
+}
+
+function questionOf(context: RequestContext, call: ModelCall): ModelQuestion {
+  if (call !== 'show') return { call };
+  if (context.model === undefined) {
+    const body = bodyOf(context);
+    // Older clients call it `name`.
+    context.model = textIn(body, 'model') || textIn(body, 'name');
   }
-  const methods = OLLAMA_CALLS[part];
-  if (!methods.includes(req.method)) {
-    res.setHeader('Allow', methods.join(', '));
-    throw new ProxyError('method_not_allowed', `/api/${part} takes ${methods.join(' or ')}.`);
-  }
-  context.ollama = part;
+  if (context.model === '') throw new ProxyError('invalid_body', 'model is required');
+  return { call, name: context.model };
+}
+
+/** The list of all needs no key, and these clients often have none when they ask. */
+function askForModels(context: RequestContext, config: Pick<Config, 'basePath'>): void {
+  aim(context, config, MODELS);
+  context.upstreamPath += '?type=all';
+  context.upstreamMethod = 'GET';
+  context.body = { kind: 'none' };
+  // Held whole, and asked for again when it breaks.
+  context.transform = { json: (bytes) => bytes, error: ollamaError };
+}
+
+function translateCall(
+  context: RequestContext,
+  form: AnswerForm,
+  config: Pick<Config, 'basePath'>,
+): 'answered' | undefined {
+  const body = bodyOf(context);
+  const translation = translateRequest(form, body, new Date());
+  if (translation.route === undefined) return answer(context, translation.answer);
+  aim(context, config, translation.route);
+  const bytes = Buffer.from(JSON.stringify(translation.body));
+  context.body = { kind: 'held', bytes, isEncoded: false, isRespelt: false };
+  context.transform = ollamaTransform(context, {
+    form,
+    model: textIn(body, 'model'),
+    hidesThinking: body['think'] === false,
+    isStream: translation.body['stream'] === true,
+  });
+  return undefined;
 }
 
 function answer(context: RequestContext, value: JsonObject): 'answered' {
@@ -119,48 +124,9 @@ function bodyOf({ body }: RequestContext): JsonObject {
   throw new ProxyError('invalid_body', 'The body is not a JSON object.');
 }
 
-function modelAskedFor(body: JsonObject): string {
-  // Older clients call it `name`.
-  const name = textIn(body, 'model') || textIn(body, 'name');
-  if (name === '') throw new ProxyError('invalid_body', 'model is required');
-  return name;
-}
-
-function told({ ollama, model = '' }: RequestContext, models: readonly JsonObject[]): JsonObject {
-  if (ollama === 'tags') return tagsOf(models);
-  if (ollama === 'ps') return runningOf(models);
-  const id = modelId(model);
-  // Venice's ids may have features of it behind a colon.
-  const plain = id.replace(/:.*$/, '');
-  const found = models.find((each) => textIn(each, 'id') === id || textIn(each, 'id') === plain);
-  if (found === undefined) throw new ProxyError('model_not_found', `model '${model}' not found`);
-  return descriptionOf(found);
-}
-
 /** Where the request goes in place of where it came. */
-function aim(context: RequestContext, basePath: string, route: string): void {
+function aim(context: RequestContext, { basePath }: Pick<Config, 'basePath'>, route: string): void {
   context.route = route;
   context.upstreamPath = basePath + route;
   context.clientHeaders = translatedHeaders(context.req.headers);
-}
-
-/** What describes the client's body and the answer that it wants does not hold upstream. */
-const DESCRIPTIONS: ReadonlySet<string> = new Set([
-  'accept',
-  'content-encoding',
-  'content-length',
-  'content-type',
-  'if-modified-since',
-  'if-none-match',
-  'range',
-  'transfer-encoding',
-]);
-
-function translatedHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const kept = Object.entries(headers).filter(([name]) => !DESCRIPTIONS.has(name));
-  return {
-    ...Object.fromEntries(kept),
-    'content-type': 'application/json',
-    accept: 'application/json, text/event-stream',
-  };
 }

@@ -13,10 +13,6 @@ interface Call {
 export class ToolCalls {
   readonly #calls = new Map<number, Call>();
 
-  get isEmpty(): boolean {
-    return this.#calls.size === 0;
-  }
-
   /** Takes calls, or the next pieces of them. */
   add(calls: readonly JsonObject[]): void {
     for (const [place, piece] of calls.entries()) {

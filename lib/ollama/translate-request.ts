@@ -1,7 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import { generationParams } from './generation-params.ts';
-import { chatMessages, contentOf } from './messages.ts';
-import { objectsIn, textIn } from './read-member.ts';
+import { chatMessages, withImages } from './messages.ts';
+import { optionalObjects, optionalText, textIn } from './read-member.ts';
 import type { JsonObject } from '../json-value.ts';
 
 /** What a client asks for, by the last part of the path. */
@@ -33,11 +33,11 @@ type Translate = (body: JsonObject, model: string, now: Date) => Translation;
 
 const TRANSLATIONS: Readonly<Record<AnswerForm, Translate>> = {
   chat(body, model, now) {
-    const messages = objectsIn(body, 'messages');
+    const messages = optionalObjects(body, 'messages');
     if (messages.length === 0) {
       return loaded(body, now, { message: { role: 'assistant', content: '' } });
     }
-    const tools = objectsIn(body, 'tools');
+    const tools = optionalObjects(body, 'tools');
     return {
       route: '/chat/completions',
       body: {
@@ -59,9 +59,9 @@ const TRANSLATIONS: Readonly<Record<AnswerForm, Translate>> = {
         `${model} does not support raw prompts: Venice puts each into the template of its model.`,
       );
     }
-    const content = contentOf(body, textIn(body, 'prompt'));
+    const content = withImages(optionalText(body, 'prompt'), body);
     if (content === '') return loaded(body, now, { response: '' });
-    const system = textIn(body, 'system');
+    const system = optionalText(body, 'system');
     return {
       route: '/chat/completions',
       body: {
@@ -89,7 +89,7 @@ const TRANSLATIONS: Readonly<Record<AnswerForm, Translate>> = {
   },
 
   embeddings(body, model) {
-    const prompt = textIn(body, 'prompt');
+    const prompt = optionalText(body, 'prompt');
     if (prompt === '') return { route: undefined, answer: { embedding: [] } };
     return { route: '/embeddings', body: { model, input: prompt, encoding_format: 'float' } };
   },

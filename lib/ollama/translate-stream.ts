@@ -36,11 +36,6 @@ export class StreamTranslation {
     this.#timing = timing;
   }
 
-  /** Whether there is a last line: whatever comes behind it is no part of the answer. */
-  get isOver(): boolean {
-    return this.#isDone;
-  }
-
   /**
    * Takes the data of one event and gives the lines that it makes.
    *
