@@ -165,8 +165,10 @@ function newEnded(item) {
   if (item.code && kind === 'good') kind = 'bad';
   const result = make('td', '', make('span', 'badge ' + kind, text));
   if (item.code) result.append(make('small', '', item.code));
-  const figures = [String(item.attempts), item.waitedMs ? duration(item.waitedMs) : '–', duration(item.totalMs)];
-  const row = make('tr', isFirst ? '' : 'fresh', requestCell(item), result, ...figures.map((text) => make('td', 'figure', text)));
+  // Where there is no room for a column of its own.
+  if (item.attempts !== 1) result.append(make('small', 'narrow', count(item.attempts, 'attempt', 'attempts')));
+  const figures = [item.waitedMs ? duration(item.waitedMs) : '–', duration(item.totalMs)];
+  const row = make('tr', isFirst ? '' : 'fresh', requestCell(item), result, make('td', 'figure wide', String(item.attempts)), ...figures.map((text) => make('td', 'figure', text)));
   row.append(make('td', 'figure wide'));
   return row;
 }

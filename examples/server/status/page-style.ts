@@ -3,7 +3,7 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --ground: #f4f6f8; --card: #fff; --text: #1b2430; --soft: #566273; --line: #dfe4ea; --track: #e6eaef;
-  --blue: #2866d0; --amber: #935600; --red: #c5362c; --green: #15784a;
+  --blue: #2866d0; --amber: #935600; --red: #bb2f25; --green: #15784a;
   --blue-soft: #e6eefb; --amber-soft: #fbf0dc; --red-soft: #fbe6e4; --green-soft: #e0f3e8;
 }
 @media (prefers-color-scheme: dark) {
@@ -82,8 +82,10 @@ th:first-child, td:first-child { padding-left: 0; }
 tbody tr:last-child > * { border-bottom: 0; padding-bottom: 0; }
 tbody th { color: inherit; font-size: inherit; font-weight: 400; white-space: normal; overflow-wrap: anywhere; min-width: 90px; }
 tbody th b { font-weight: 550; }
+td small { overflow-wrap: anywhere; }
 small { font-size: 12px; color: var(--soft); display: block; }
 .figure { text-align: right; white-space: nowrap; }
+small.narrow { display: none; }
 .badge { display: inline-block; border-radius: 5px; padding: 0 7px; font-size: 13px; white-space: nowrap; background: var(--track); }
 .badge.good { background: var(--green-soft); color: var(--green); }
 .badge.busy { background: var(--blue-soft); color: var(--blue); }
@@ -119,6 +121,7 @@ details tbody th { min-width: 0; }
   .tiles dl > div:nth-child(-n+2) { grid-column: span 3; }
   dd { font-size: 22px; }
   .wide { display: none; }
+  small.narrow { display: block; }
   td, tbody th, th { padding-left: 8px; }
   .badge { white-space: normal; padding: 0 6px; }
   td, .badge { font-size: 13px; }

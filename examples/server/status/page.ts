@@ -33,7 +33,7 @@ export const HTML = `<!doctype html>
     <h2 id="now" class="unseen">At a glance</h2>
     <dl>
       <div><dt>In flight</dt><dd id="in-flight">0</dd></div>
-      <div><dt>Waiting for a limit</dt><dd id="waiting">0</dd></div>
+      <div><dt>Waiting</dt><dd id="waiting">0</dd></div>
       <div class="answers"><dt>Answers</dt><dd id="answers">0</dd></div>
       <div class="retries"><dt>Retries</dt><dd id="retries">0</dd></div>
       <div class="refusals"><dt>Refusals</dt><dd id="refusals">0</dd></div>
@@ -43,7 +43,7 @@ export const HTML = `<!doctype html>
     <section aria-labelledby="limits">
       <h2 id="limits">Rate limits</h2>
       <p class="empty" id="no-buckets">None known yet: the first answers will tell.</p>
-      <ul id="buckets" class="buckets"></ul>
+      <ul id="buckets" role="list"></ul>
       <p class="more" id="more-buckets" hidden></p>
     </section>
     <section aria-labelledby="flight">
@@ -91,7 +91,7 @@ export const HTML = `<!doctype html>
       <caption class="unseen">The last fifty requests that ended, the newest first</caption>
       <thead><tr>
         <th scope="col">Request</th><th scope="col">Result</th>
-        <th scope="col" class="figure">Attempts</th><th scope="col" class="figure">Waited</th>
+        <th scope="col" class="figure wide">Attempts</th><th scope="col" class="figure">Waited</th>
         <th scope="col" class="figure">Took</th><th scope="col" class="figure wide">Ended</th>
       </tr></thead>
       <tbody></tbody>
