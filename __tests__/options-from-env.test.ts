@@ -96,6 +96,16 @@ const ROWS: readonly Row[] = [
     allowed: 'pairs such as `gpt-4o=llama-3.3-70b`, separated by commas, or `none`',
   },
   {
+    variable: 'DEFAULTS',
+    option: 'defaults',
+    good: [
+      ['{"*":{"temperature":0.7}}', { '*': { temperature: 0.7 } }],
+      ['{}', {}],
+    ],
+    bad: ['temperature=0.7', '[]', '{"*":1}', '{'],
+    allowed: 'a JSON object of objects, such as {"*":{"temperature":0.7}}',
+  },
+  {
     variable: 'FALLBACKS',
     option: 'fallbacks',
     good: [

@@ -342,6 +342,30 @@ describe('models', () => {
   });
 });
 
+describe('defaults', () => {
+  test('are members of bodies, by the name of a model; none are as if unset', () => {
+    const defaults = {
+      '*': { temperature: 0.7, stop: null },
+      a: { venice_parameters: { b: [1] } },
+    };
+    expect(resolve({ defaults }).defaults).toEqual(
+      new Map<string, object>(Object.entries(defaults)),
+    );
+    expect(resolve({ defaults: {} }).defaults).toBeUndefined();
+  });
+
+  test.each([
+    [[1], '`defaults` to be an object of objects', 'an array'],
+    [{ a: 1 }, '`defaults["a"]` to be an object of parameters', '1'],
+    [{ '': {} }, '`defaults[""]` to be an object of parameters', 'an object'],
+    [{ a: { b: undefined } }, '`defaults["a"]["b"]` to be JSON', 'undefined'],
+    [{ a: { b: 1n } }, '`defaults["a"]["b"]` to be JSON', '1'],
+  ])('are refused where they are none: %#', (defaults, allowed, shown) => {
+    expect(complaint({ defaults })).toContain(`Expected ${allowed}`);
+    expect(complaint({ defaults })).toContain(`got ${shown}`);
+  });
+});
+
 describe('fallbacks', () => {
   test('are lists of names, by the name of a model; none are as if unset', () => {
     expect(resolve({ fallbacks: { a: ['b', 'c'] } }).fallbacks).toEqual(
@@ -481,7 +505,7 @@ describe('options that nobody knows', () => {
   const KNOWN =
     'target, timeout, retries, baseRetryDelay, rateLimitWait, maxWait, rateLimit, maxQueue, ' +
     'heartbeat, store, storeTimeout, dropParams, learnParams, learnableParams, normalizeErrors, ' +
-    'models, fallbacks, rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
+    'models, defaults, fallbacks, rewriteRequest, rewriteAnswer, rewriteEvent, ollama, replay, forwardClientAddress, bodyLimit, apiKey, agent, on';
 
   test.each([
     ['retrys', 'retries'],
@@ -568,6 +592,7 @@ describe('the options', () => {
     expect(values.map(([name]) => name)).toEqual([
       'store',
       'models',
+      'defaults',
       'fallbacks',
       'rewriteRequest',
       'rewriteAnswer',

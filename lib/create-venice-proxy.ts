@@ -4,6 +4,7 @@ import { aliasModel, knownModels } from './alias-model.ts';
 import { captureBody } from './capture-body.ts';
 import { confinePath } from './confine-path.ts';
 import { explainErrors } from './explain-errors.ts';
+import { fillDefaults } from './fill-defaults.ts';
 import { forward } from './forward.ts';
 import { shareHealing } from './healing.ts';
 import { startHeartbeat } from './heartbeat.ts';
@@ -55,6 +56,7 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
       ...(ollama ? [ollama.translate] : []),
       ...ownRewrites(config),
       ...aliasModel(config, known),
+      ...fillDefaults(config),
       rewriteBody(config),
       startHeartbeat(config),
       forward(config, state, createUpstream(config), gate, healing, pseudonym),

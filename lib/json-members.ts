@@ -120,14 +120,15 @@ export function cutMembers(
 export function replaceValues(
   json: Buffer,
   members: readonly JsonMember[],
-  replace: (member: JsonMember) => string | undefined,
+  replace: (member: JsonMember) => string | Buffer | undefined,
 ): Buffer {
   const pieces: Buffer[] = [];
   let from = 0;
   for (const member of members) {
     const value = replace(member);
     if (value === undefined) continue;
-    pieces.push(json.subarray(from, member.valueStart), Buffer.from(value));
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    pieces.push(json.subarray(from, member.valueStart), bytes);
     from = member.end;
   }
   return from === 0 ? json : Buffer.concat([...pieces, json.subarray(from)]);

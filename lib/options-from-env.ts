@@ -1,3 +1,5 @@
+import { parseJson } from './json-value.ts';
+import type { JsonObject } from './json-value.ts';
 import type { VeniceProxyOptions } from './options.ts';
 import {
   baseUrl,
@@ -6,6 +8,7 @@ import {
   invalid,
   isBearerToken,
   memberNames,
+  modelDefaults,
   waitMs,
   wholeNumber,
 } from './validators.ts';
@@ -33,6 +36,7 @@ const VARIABLES: readonly AddOption[] = [
   variable('LEARN_PARAMS', 'learnParams', oneOrZero),
   variable('LEARNABLE_PARAMS', 'learnableParams', names),
   variable('MODELS', 'models', aliases),
+  variable('DEFAULTS', 'defaults', defaults),
   variable('FALLBACKS', 'fallbacks', fallbacks),
   variable('NORMALIZE_ERRORS', 'normalizeErrors', oneOrZero),
   variable('OLLAMA', 'ollama', oneOrZero),
@@ -60,6 +64,7 @@ const VARIABLES: readonly AddOption[] = [
  * | `LEARN_PARAMS` | `learnParams` | `1` or `0` |
  * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
  * | `MODELS` | `models` | `alias=model`, separated by commas, or `none` |
+ * | `DEFAULTS` | `defaults` | a JSON object |
  * | `FALLBACKS` | `fallbacks` | `model=other|another`, separated by commas, or `none` |
  * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
  * | `OLLAMA` | `ollama` | `1` or `0` |
@@ -139,6 +144,16 @@ function names(name: string, text: string): readonly string[] {
 
 function aliases(name: string, text: string): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs(name, text, 'pairs such as `gpt-4o=llama-3.3-70b`'));
+}
+
+function defaults(name: string, text: string): Readonly<Record<string, JsonObject>> {
+  const allowed = 'a JSON object of objects, such as {"*":{"temperature":0.7}}';
+  return inWords(
+    () => Object.fromEntries(modelDefaults(name, parseJson(text)) ?? []),
+    name,
+    allowed,
+    text,
+  );
 }
 
 function fallbacks(name: string, text: string): Readonly<Record<string, readonly string[]>> {

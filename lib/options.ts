@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
 import { HOOK_NAMES } from './hooks.ts';
 import type { ProxyHooks, RequestInfo } from './hooks.ts';
+import type { JsonObject } from './json-value.ts';
 import type { GateStore } from './rate-gate/gate-store.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './rewrite-types.ts';
@@ -15,6 +16,7 @@ import {
   isBearerToken,
   memberNames,
   modelAliases,
+  modelDefaults,
   modelLists,
   refuseUnknownKeys,
   waitMs,
@@ -160,6 +162,14 @@ export interface VeniceProxyOptions {
    */
   models?: Readonly<Record<string, string>> | undefined;
   /**
+   * Parameters that are added to the JSON bodies of `/chat/completions` and `/responses` where the
+   * client did not say them, by Venice's name of the model, or `'*'` for all models; what stands
+   * there for the model itself counts more. In objects (`venice_parameters`), what is missing is
+   * added, one level deep. Every byte of the client's own stays.
+   * @defaultValue none
+   */
+  defaults?: Readonly<Record<string, JsonObject>> | undefined;
+  /**
    * Models that are asked in turn where one is at capacity or offline (503, or a 429 that is not for
    * the rate limit) after its retries; by Venice's names. Each has retries of its own, within the
    * same `maxWait`; which one has answered stands in `x-venice-proxy-model`. JSON bodies only; what
@@ -260,6 +270,7 @@ export interface Config {
   readonly learnableParams: ReadonlySet<string>;
   readonly normalizeErrors: boolean;
   readonly models: ReadonlyMap<string, string> | undefined;
+  readonly defaults: ReadonlyMap<string, JsonObject> | undefined;
   readonly fallbacks: ReadonlyMap<string, readonly string[]> | undefined;
   readonly rewriteRequest: RewriteRequest | undefined;
   readonly rewriteAnswer: RewriteAnswer | undefined;
@@ -314,6 +325,7 @@ export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   learnableParams: true,
   normalizeErrors: true,
   models: true,
+  defaults: true,
   fallbacks: true,
   rewriteRequest: true,
   rewriteAnswer: true,
@@ -361,6 +373,7 @@ export function resolveOptions(options: VeniceProxyOptions = {}): Config {
     ),
     normalizeErrors: flag('normalizeErrors', options.normalizeErrors ?? DEFAULTS.normalizeErrors),
     models: modelAliases('models', options.models ?? {}),
+    defaults: modelDefaults('defaults', options.defaults ?? {}),
     fallbacks: modelLists('fallbacks', options.fallbacks ?? {}),
     rewriteRequest: resolveFunction('rewriteRequest', options.rewriteRequest),
     rewriteAnswer: resolveFunction('rewriteAnswer', options.rewriteAnswer),

@@ -18,7 +18,8 @@ export interface RewrittenBody {
 /** Whoever sends more of them is no client that must be spared a refusal. */
 const MOST_REFUSABLE = 30;
 
-const DROPPING_ROUTES: ReadonlySet<string> = new Set(['/chat/completions', '/responses']);
+/** The routes whose bodies are changed: their parameters are known. */
+export const DROPPING_ROUTES: ReadonlySet<string> = new Set(['/chat/completions', '/responses']);
 const EMBEDDINGS_ROUTE = '/embeddings';
 const READ_MEMBERS: ReadonlySet<string> = new Set(['model', 'stream', 'encoding_format']);
 

@@ -1,5 +1,7 @@
 import parseBytes from 'bytes';
 import { closest, distance } from 'fastest-levenshtein';
+import { isObject } from './json-value.ts';
+import type { JsonObject } from './json-value.ts';
 
 // `setTimeout` turns a longer delay into 1 ms.
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -111,6 +113,36 @@ export function modelLists(
     lists.set(model, names.map(String));
   }
   return lists.size === 0 ? undefined : lists;
+}
+
+/** Members of JSON bodies by names of models, or `*` for all of them; `undefined` for none. */
+export function modelDefaults(
+  name: string,
+  value: unknown,
+): ReadonlyMap<string, JsonObject> | undefined {
+  const allowed = "an object of objects, such as { '*': { temperature: 0.7 } }";
+  const defaults = new Map<string, JsonObject>();
+  for (const [model, members] of entriesOf(name, allowed, value)) {
+    const its = `${name}[${JSON.stringify(model)}]`;
+    if (model === '' || !isObject(members)) throw invalid(its, 'an object of parameters', members);
+    defaults.set(model, copyOf(its, members));
+  }
+  return defaults.size === 0 ? undefined : defaults;
+}
+
+/** As JSON would have it. */
+function copyOf(name: string, members: JsonObject): JsonObject {
+  for (const [member, value] of Object.entries(members)) {
+    let text: string | undefined;
+    try {
+      text = JSON.stringify(value);
+    } catch {
+      // A cycle, or a number that JSON does not know.
+    }
+    if (text === undefined) throw invalid(`${name}[${JSON.stringify(member)}]`, 'JSON', value);
+  }
+  const copy: JsonObject = JSON.parse(JSON.stringify(members));
+  return copy;
 }
 
 function entriesOf(name: string, allowed: string, value: unknown): [string, unknown][] {

@@ -77,6 +77,10 @@ export const PROXY_VARIABLES = table({
     fallback: 'none',
     help: 'Other names for models: gpt-4o=llama-3.3-70b,…',
   },
+  DEFAULTS: {
+    fallback: '{}',
+    help: 'JSON: parameters that chats lack, by model.',
+  },
   FALLBACKS: {
     fallback: 'none',
     help: 'Models to ask where one is busy: model-a=model-b|model-c,…',
