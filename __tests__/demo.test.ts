@@ -84,6 +84,7 @@ describe('--demo', () => {
 
     expect(show.both).toContain(`curl ${url}/chat/completions`);
     expect(show.both).toContain(`base URL  ${url}\n`);
+    expect(show.both).toContain(`in a browser at\n\n    ${url?.replace('/venice', '/status')}\n`);
     // The transcript is what a program reads, the log is what tells why.
     expect(show.stdout).not.toContain('venice-proxy:forward');
     expect(show.stderr).not.toContain('stand-in');

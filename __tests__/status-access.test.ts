@@ -75,6 +75,8 @@ describe('the status page', () => {
     ['a script on another page', crossSite('cors', 'empty'), 403],
     ['an image on another port', { ...crossSite('no-cors', 'image', 'same-site') }, 403],
     ['its own script', { ...crossSite('cors', 'empty', 'same-origin') }, 200],
+    ['who comes through a proxy', { 'x-forwarded-for': '203.0.113.7' }, 403],
+    ['who comes through a proxy of another kind', { via: '1.1 front' }, 403],
     ['the address bar', { ...crossSite('navigate', 'document', 'none') }, 200],
   ])('on loopback, %s gets what it should', async (_who, headers, status) => {
     const { origin } = await startTestServer();
@@ -107,6 +109,11 @@ describe('the status page', () => {
     // One file: nothing is loaded from anywhere.
     expect(text).not.toMatch(/\b(src|href)="(?!data:|#)/);
     expect(text).not.toMatch(/url\(|@import|style="|\son\w+="|innerHTML/);
+  });
+
+  test('is there with a slash at its end, too', async () => {
+    const { origin } = await startTestServer();
+    expect((await send(`${origin}/status/`)).headers['content-type']).toMatch('text/html');
   });
 
   test('answers GET alone, and nothing below it but its events', async () => {

@@ -26,8 +26,8 @@ const ENTRY_KEYS = `With PROXY_API_KEYS, clients must send one of these keys: in
 the API key of an OpenAI client, when VENICE_API_KEY is set; in X-Proxy-Api-Key
 when it is not.
 
-Beside the API there are GET /health (this process runs) and GET /ready (the
-target answers, too).`;
+Beside the API there are GET /health (this process runs), GET /ready (the target
+answers, too) and the status page at /status, where STATUS_PAGE lets it be.`;
 
 /** The text of `--help`. */
 export function helpText(): string {

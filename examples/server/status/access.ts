@@ -45,14 +45,21 @@ function refuse(req: Request, reason: string): void {
   logServer('refused entry', { method: req.method, path: req.baseUrl + req.path, reason });
 }
 
+/** What a proxy in front of this machine adds: then the request comes from elsewhere. */
+const PASSED_ON = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+
 /**
  * Other web pages can make a browser ask, and read the answer when their own name was pointed at
  * this machine (DNS rebinding). Links lead here from everywhere: the answer to one is its own page.
  */
 function reasonAgainst({ headers }: Request, access: StatusAccess): string | undefined {
-  const name = hostNameOf(headers.host ?? '');
-  if (access === 'this machine' && !isLocalName(name))
-    return `the host name ${JSON.stringify(name.slice(0, 100))}, unless STATUS_PAGE=1`;
+  if (access === 'this machine') {
+    const name = hostNameOf(headers.host ?? '');
+    if (!isLocalName(name))
+      return `the host name ${JSON.stringify(name.slice(0, 100))}, unless STATUS_PAGE=1`;
+    if (PASSED_ON.some((header) => headers[header] !== undefined))
+      return 'who is elsewhere and comes through a proxy, unless STATUS_PAGE=1';
+  }
   const site = headers['sec-fetch-site'];
   if (site !== 'cross-site' && site !== 'same-site') return undefined;
   const isLink =

@@ -4,13 +4,15 @@ import type { StatusHistory } from './history.ts';
 import { bucketsToShow, requestsToShow } from './live-state.ts';
 import type { Live } from './live-state.ts';
 
-/** How often is looked for changes, and after how much silence a comment goes out; milliseconds. */
+/** How soon is looked for changes again, and after how much silence a comment goes out; milliseconds. */
 export interface FeedTimes {
-  readonly lookEveryMs: number;
+  readonly lookAgainMs: number;
   readonly heartbeatMs: number;
 }
 
-const TIMES: FeedTimes = { lookEveryMs: 250, heartbeatMs: 15_000 };
+const TIMES: FeedTimes = { lookAgainMs: 250, heartbeatMs: 15_000 };
+/** With thousands of windows a look takes a while: so many times as long is the rest after it. */
+const REST_PER_LOOK = 20;
 /** So long a browser waits before it connects again. */
 const RECONNECT_MS = 1_000;
 
@@ -67,7 +69,7 @@ export class StatusFeed {
     this.#watchers.add(res);
     res.on('error', () => {});
     res.once('close', () => this.#leave(res));
-    this.#timer ??= setInterval(() => this.#look(), this.#times.lookEveryMs);
+    this.#timer ??= this.#lookAgain(this.#times.lookAgainMs);
   }
 
   /** Tells how things stand, ends all streams, and lets nobody watch any more. */
@@ -80,8 +82,18 @@ export class StatusFeed {
   #leave(watcher: ServerResponse): void {
     this.#watchers.delete(watcher);
     if (this.#watchers.size > 0) return;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  #lookAgain(afterMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      const begunAt = performance.now();
+      this.#look();
+      const tookMs = performance.now() - begunAt;
+      const restMs = Math.max(this.#times.lookAgainMs, tookMs * REST_PER_LOOK);
+      if (this.#watchers.size > 0) this.#timer = this.#lookAgain(restMs);
+    }, afterMs);
   }
 
   #look(): void {

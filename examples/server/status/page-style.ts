@@ -52,7 +52,7 @@ h2 { font-size: 14px; font-weight: 650; margin-bottom: 10px; }
 .tiles { padding: 0; overflow: hidden; }
 .tiles dl { display: grid; grid-template-columns: repeat(5, 1fr); gap: 1px; background: var(--line); }
 .tiles dl > div { background: var(--card); padding: 12px 16px; display: flex; flex-direction: column; justify-content: space-between; }
-dt { color: var(--soft); font-size: 13px; }
+dt { color: var(--soft); font-size: 13px; display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; column-gap: 6px; }
 dd { font-size: 26px; font-weight: 600; line-height: 1.2; letter-spacing: -.02em; }
 .tiles .answers dd { color: var(--blue); }
 .tiles .retries dd { color: var(--amber); }
@@ -117,7 +117,7 @@ details tbody th { min-width: 0; }
   body { padding: 0 10px 32px; }
   section { padding: 12px; }
   .tiles dl { grid-template-columns: repeat(6, 1fr); }
-  .tiles dl > div { grid-column: span 2; padding: 9px 12px; }
+  .tiles dl > div { grid-column: span 2; padding: 9px; }
   .tiles dl > div:nth-child(-n+2) { grid-column: span 3; }
   dd { font-size: 22px; }
   .wide { display: none; }

@@ -32,11 +32,11 @@ export const HTML = `<!doctype html>
   <section class="tiles" aria-labelledby="now">
     <h2 id="now" class="unseen">At a glance</h2>
     <dl>
-      <div><dt>In flight</dt><dd id="in-flight">0</dd></div>
-      <div><dt>Waiting</dt><dd id="waiting">0</dd></div>
-      <div class="answers"><dt>Answers</dt><dd id="answers">0</dd></div>
-      <div class="retries"><dt>Retries</dt><dd id="retries">0</dd></div>
-      <div class="refusals"><dt>Refusals</dt><dd id="refusals">0</dd></div>
+      <div><dt>In flight <small>now</small></dt><dd id="in-flight">0</dd></div>
+      <div><dt>Waiting <small>now</small></dt><dd id="waiting">0</dd></div>
+      <div class="answers"><dt>Answers <small>15 min</small></dt><dd id="answers">0</dd></div>
+      <div class="retries"><dt>Retries <small>15 min</small></dt><dd id="retries">0</dd></div>
+      <div class="refusals"><dt>Refusals <small>15 min</small></dt><dd id="refusals">0</dd></div>
     </dl>
   </section>
   <div class="columns">
