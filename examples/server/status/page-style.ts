@@ -122,6 +122,7 @@ details tbody th { min-width: 0; }
   dd { font-size: 22px; }
   .wide { display: none; }
   small.narrow { display: block; }
+  dt small { flex-basis: 100%; }
   td, tbody th, th { padding-left: 8px; }
   .badge { white-space: normal; padding: 0 6px; }
   td, .badge { font-size: 13px; }
