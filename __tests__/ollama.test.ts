@@ -556,6 +556,19 @@ test("an app's own rewrites see Venice's form, not Ollama's", async () => {
   expect(parts.at(-1)).toMatchObject({ done: true, eval_count: 0 });
 });
 
+test("models' other names are listed, shown and understood", async () => {
+  const models = { 'gpt-4o': 'mistral-31-24b:enable_web_search=on', 'gpt-5': 'nobody' };
+  const scene = await startScene({ ...OPTIONS, models });
+  const client = clientOf(scene);
+  const names = (await client.list()).models.map(({ name }) => name);
+  expect(names).toContain('gpt-4o');
+  expect(names).not.toContain('gpt-5');
+  expect((await client.show({ model: 'gpt-4o' })).capabilities).toContain('vision');
+  const answer = await client.chat({ model: 'gpt-4o:latest', messages: [QUESTION] });
+  expect(answer.model).toBe('gpt-4o:latest');
+  expect(sent(scene, 1)).toMatchObject({ model: 'mistral-31-24b:enable_web_search=on' });
+});
+
 test("while it is off, Ollama's paths go to the target's host", async () => {
   const { baseUrl, venice } = await startScene();
   await send(`${baseUrl}/api/tags`);

@@ -15,6 +15,28 @@ export function usableModels(list: JsonObject): readonly JsonObject[] {
   );
 }
 
+/** The same, and under the names that the operator has given to some. */
+export function withAliases(
+  models: readonly JsonObject[],
+  aliases: ReadonlyMap<string, string> | undefined,
+): readonly JsonObject[] {
+  if (aliases === undefined) return models;
+  const ids = new Set(models.map((model) => model['id']));
+  const named = [...aliases].flatMap(([id, target]) => {
+    const model = ids.has(id) ? undefined : modelNamed(target, models);
+    return model === undefined ? [] : [{ ...model, id }];
+  });
+  return [...models, ...named];
+}
+
+/** Venice's names may have features of it behind a colon. */
+export function modelNamed(name: string, models: readonly JsonObject[]): JsonObject | undefined {
+  const plain = name.replace(/:.*$/, '');
+  return (
+    models.find((model) => model['id'] === name) ?? models.find((model) => model['id'] === plain)
+  );
+}
+
 /** `GET /api/tags`. */
 export function tagsOf(models: readonly JsonObject[]): JsonObject {
   return {

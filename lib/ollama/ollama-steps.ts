@@ -5,6 +5,7 @@ import type { Config } from '../options.ts';
 import type { Step } from '../pipeline.ts';
 import type { RequestContext } from '../request-context.ts';
 import { ModelCatalog } from './model-catalog.ts';
+import { withAliases } from './model-list.ts';
 import type { OllamaCall } from './ollama-calls.ts';
 import { ollamaError, ollamaTransform } from './ollama-transform.ts';
 import { openOllama } from './open-ollama.ts';
@@ -32,7 +33,7 @@ export interface OllamaSteps {
 }
 
 /** Ollama's API in front of Venice's (github.com/ollama/ollama, docs/api.md). */
-export function ollamaSteps(config: Pick<Config, 'basePath'>): OllamaSteps {
+export function ollamaSteps(config: Pick<Config, 'basePath' | 'models'>): OllamaSteps {
   const catalog = new ModelCatalog();
   return {
     open: openOllama,
@@ -54,7 +55,8 @@ export function ollamaSteps(config: Pick<Config, 'basePath'>): OllamaSteps {
       if (ollama === undefined || !isAboutModels(ollama) || left) return undefined;
       // An error is told like any other.
       if (listed === undefined || listed.status !== 200) return undefined;
-      return modelsFrom(listed).then((models) => {
+      return modelsFrom(listed).then((usable) => {
+        const models = withAliases(usable, config.models);
         catalog.tell(models, performance.now());
         listed.discard();
         if (context.left) return 'answered';

@@ -3,8 +3,7 @@ import { ProxyError } from '../errors.ts';
 import { isObject, parseJson } from '../json-value.ts';
 import type { JsonObject } from '../json-value.ts';
 import type { UpstreamAnswer } from '../upstream-answer.ts';
-import { descriptionOf, runningOf, tagsOf, usableModels } from './model-list.ts';
-import { textIn } from './read-member.ts';
+import { descriptionOf, modelNamed, runningOf, tagsOf, usableModels } from './model-list.ts';
 import { modelId } from './translate-request.ts';
 
 /** What is asked about models; `show` about one of them. */
@@ -27,12 +26,7 @@ export function tellModels(question: ModelQuestion, models: readonly JsonObject[
   if (question.call !== 'show') {
     return question.call === 'tags' ? tagsOf(models) : runningOf(models);
   }
-  const id = modelId(question.name);
-  // Venice's ids may have features of it behind a colon.
-  const plain = id.replace(/:.*$/, '');
-  const found =
-    models.find((model) => textIn(model, 'id') === id) ??
-    models.find((model) => textIn(model, 'id') === plain);
+  const found = modelNamed(modelId(question.name), models);
   if (found !== undefined) return descriptionOf(found);
   throw new ProxyError('model_not_found', `model '${question.name}' not found`);
 }
