@@ -448,12 +448,20 @@ describe('what fails', () => {
     expect(recorder.attempts).toBe(3);
   });
 
-  test("of Venice's has its words and its status, in Ollama's shape", async () => {
+  test("of Venice's has its words, what helps and its status, in Ollama's shape", async () => {
     const { client, venice } = await startOllama();
     venice.script({ kind: 'answer', status: 402, body: '{"error":"Insufficient balance"}' });
     await expect(client.chat({ model: MODEL, messages: [QUESTION] })).rejects.toMatchObject({
       status_code: 402,
-      message: 'Insufficient balance',
+      message: expect.stringMatching(/^Insufficient balance\. .*venice\.ai/),
+    });
+  });
+
+  test('without a key tells where one is to be put', async () => {
+    const client = clientOf(await startScene({ ollama: true }));
+    await expect(client.chat({ model: MODEL, messages: [QUESTION] })).rejects.toMatchObject({
+      status_code: 401,
+      message: expect.stringContaining('VENICE_API_KEY'),
     });
   });
 

@@ -7,7 +7,7 @@ import type { RequestContext } from '../request-context.ts';
 import { ModelCatalog } from './model-catalog.ts';
 import { withAliases } from './model-list.ts';
 import type { OllamaCall } from './ollama-calls.ts';
-import { ollamaError, ollamaTransform } from './ollama-transform.ts';
+import { ollamaErrors, ollamaTransform } from './ollama-transform.ts';
 import { openOllama } from './open-ollama.ts';
 import { textIn } from './read-member.ts';
 import { sendJson } from './send-json.ts';
@@ -90,7 +90,7 @@ function askForModels(context: RequestContext, config: Pick<Config, 'basePath'>)
   context.upstreamMethod = 'GET';
   context.body = { kind: 'none' };
   // Held whole, and asked for again when it breaks.
-  context.transform = { json: (bytes) => bytes, error: ollamaError };
+  context.transform = { json: (bytes) => bytes, error: ollamaErrors(context) };
 }
 
 function translateCall(

@@ -11,9 +11,16 @@ import { StreamTranslation, lineOf } from './translate-stream.ts';
 
 const NOTHING = Buffer.alloc(0);
 
-/** An error as Ollama's clients read it, be it a whole answer or the last line of one. */
-export function ollamaError({ message }: Pick<ErrorMembers, 'message'>): Buffer {
-  return Buffer.from(lineOf({ error: message }));
+/**
+ * Errors as Ollama's clients read them, be it a whole answer or the last line of one. With what
+ * helps: these clients show their text, and nobody sees a header.
+ */
+export function ollamaErrors(context: RequestContext): (error: ErrorMembers) => Buffer {
+  return ({ message }) => {
+    const { hint } = context;
+    const error = hint === undefined ? message : `${message.replace(/\.$/, '')}. ${hint}`;
+    return Buffer.from(lineOf({ error }));
+  };
 }
 
 /** Makes of Venice's answer what Ollama's client has asked for. */
@@ -36,7 +43,8 @@ export function ollamaTransform(context: RequestContext, asked: Asked): AnswerTr
     return Buffer.from(lineOf(translated));
   }
 
-  if (!asked.isStream) return { json, error: ollamaError };
+  const error = ollamaErrors(context);
+  if (!asked.isStream) return { json, error };
 
   const lines = new StreamTranslation(asked, timing);
   return {
@@ -52,7 +60,7 @@ export function ollamaTransform(context: RequestContext, asked: Asked): AnswerTr
       if (last === undefined) throw unreadable();
       return last === '' ? NOTHING : Buffer.from(last);
     },
-    error: ollamaError,
+    error,
   };
 }
 

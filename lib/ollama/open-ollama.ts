@@ -1,7 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import type { RequestContext } from '../request-context.ts';
 import { OLLAMA_CALLS, isOllamaCall, ollamaPart } from './ollama-calls.ts';
-import { ollamaError } from './ollama-transform.ts';
+import { ollamaErrors } from './ollama-transform.ts';
 
 /**
  * Finds out what is asked of Ollama's API. Whatever goes wrong from here on is told in its shape.
@@ -11,7 +11,7 @@ import { ollamaError } from './ollama-transform.ts';
 export function openOllama(context: RequestContext): void {
   const part = ollamaPart(context.path);
   if (part === undefined) return;
-  context.transform = { error: ollamaError };
+  context.transform = { error: ollamaErrors(context) };
   const { req, res } = context;
   if (!isOllamaCall(part)) {
     const base = `${req.protocol}://${req.get('host') ?? 'localhost'}${req.baseUrl}`;
