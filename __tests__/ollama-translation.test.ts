@@ -11,6 +11,8 @@ import { StreamTranslation } from '../lib/ollama/translate-stream.ts';
 
 const NOW = new Date(0);
 
+const eventOf = (members: object): string => JSON.stringify({ choices: [members] });
+
 const call = (name: string, id?: string): object => ({
   ...(id === undefined ? {} : { id }),
   function: { name, arguments: {} },
@@ -153,6 +155,52 @@ describe('calls of tools', () => {
     const calls = new ToolCalls();
     calls.add([{ function: { name: 'a' } }]);
     expect(calls.read()).toEqual([{ function: { index: 0, name: 'a', arguments: {} } }]);
+  });
+});
+
+describe('an answer', () => {
+  const CUT = [{ function: { name: 'a', arguments: '{"b' } }];
+  const timing = { waitedMs: 0, firstTokenMs: 1, totalMs: 2 };
+  const asked = { form: 'chat', model: 'a', hidesThinking: false, isStream: true } as const;
+  const wholeOf = (finish_reason: string): unknown =>
+    translateAnswer(
+      asked,
+      { choices: [{ message: { content: 'b', tool_calls: CUT }, finish_reason }] },
+      timing,
+      NOW,
+    );
+
+  test('that was cut at its length goes without the call that was cut', () => {
+    expect(wholeOf('length')).toMatchObject({
+      message: { role: 'assistant', content: 'b' },
+      done_reason: 'length',
+    });
+    expect(wholeOf('tool_calls')).toBeUndefined();
+    const lines = new StreamTranslation(asked, () => timing);
+    lines.push(eventOf({ delta: { tool_calls: CUT }, finish_reason: 'length' }));
+    const last = lines.end() ?? '';
+    expect(last).not.toContain('tool_calls');
+    expect(JSON.parse(last)).toMatchObject({ done: true, done_reason: 'length' });
+  });
+
+  test('has no last line unless the stream has told that it is complete', () => {
+    const lines = new StreamTranslation(asked, () => timing);
+    lines.push(eventOf({ delta: { content: 'b' } }));
+    expect(lines.end()).toBeUndefined();
+  });
+
+  test('has durations in nanoseconds', () => {
+    const lines = new StreamTranslation(asked, () => ({
+      waitedMs: 3,
+      firstTokenMs: 5,
+      totalMs: 9,
+    }));
+    expect(JSON.parse(lines.push('[DONE]'))).toMatchObject({
+      load_duration: 3_000_000,
+      prompt_eval_duration: 2_000_000,
+      eval_duration: 4_000_000,
+      total_duration: 9_000_000,
+    });
   });
 });
 

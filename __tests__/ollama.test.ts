@@ -172,15 +172,29 @@ describe('models', () => {
     expect((await client.list()).models).toHaveLength(5);
     expect(recorder.attempts).toBe(3);
   });
+
+  test('may be asked for again after any failure, by a POST, too', async () => {
+    const { client, venice, recorder } = await startOllama();
+    venice.script({ kind: 'reset', after: 'body' });
+    expect((await client.show({ model: MODEL })).capabilities).toContain('tools');
+    expect(recorder.attempts).toBe(2);
+  });
+
+  test('that the upstream does not tell are its error', async () => {
+    const { client, venice } = await startOllama();
+    venice.script({ kind: 'answer', status: 403, body: '{"error":"No."}' });
+    await expect(client.list()).rejects.toMatchObject({ status_code: 403 });
+    expect((await client.list()).models).toHaveLength(5);
+  });
 });
 
 describe('the version', () => {
   test('is one that Copilot takes, and nobody is asked for it', async () => {
-    const { client, venice } = await startOllama();
+    const { client, recorder } = await startOllama();
     const { version } = await client.version();
     const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
     expect(major * 10_000 + minor * 100 + patch).toBeGreaterThanOrEqual(604);
-    expect(venice.calls).toHaveLength(0);
+    expect(await recorder.ended()).toMatchObject({ attempts: 0, outcome: 'answered' });
   });
 
   test('is told to HEAD by its headers, as the models are', async () => {
@@ -230,6 +244,7 @@ describe('chat', () => {
     });
     expect(last.prompt_eval_count).toBeGreaterThan(0);
     expect(last.eval_duration).toBeGreaterThan(0);
+    expect(last.prompt_eval_duration).toBeGreaterThan(0);
     const parted = last.load_duration + last.prompt_eval_duration + last.eval_duration;
     expect(Math.abs(last.total_duration - parted)).toBeLessThan(10);
   });
@@ -562,6 +577,16 @@ test("an app's own rewrites see Venice's form, not Ollama's", async () => {
   const parts = await collect(await clientOf(scene).chat({ ...request, stream: true }));
   expect(textOf(parts)).toBe(ANSWER);
   expect(parts.at(-1)).toMatchObject({ done: true, eval_count: 0 });
+});
+
+test('what has its answer already goes through nothing more', async () => {
+  const seen: unknown[] = [];
+  const rewriteRequest = (body: object): undefined => {
+    seen.push(body);
+  };
+  const client = clientOf(await startScene({ ...OPTIONS, rewriteRequest }));
+  expect((await client.chat({ model: MODEL, messages: [] })).done_reason).toBe('load');
+  expect(seen).toEqual([]);
 });
 
 test("models' other names are listed, shown and understood", async () => {
