@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { splitEvents, transformEvents } from '../lib/answer-transform.ts';
+import { chainTransforms, splitEvents, transformEvents } from '../lib/answer-transform.ts';
 import type { AnswerTransform } from '../lib/answer-transform.ts';
 
 describe('splitting events', () => {
@@ -35,5 +35,40 @@ describe('changing events', () => {
       event: (bytes) => (bytes.includes('1') ? Buffer.alloc(0) : Buffer.from('{}\n')),
     };
     expect(String(transformEvents(transform, Buffer.from('data: 1\n\ndata: 2\n\n')))).toBe('{}\n');
+  });
+});
+
+describe('two transforms in a row', () => {
+  const first: AnswerTransform = {
+    json: (body) => Buffer.from(`${String(body)}1`),
+    event: (event) => (event.includes('gone') ? Buffer.alloc(0) : Buffer.from(`${String(event)}1`)),
+  };
+  const second: AnswerTransform = {
+    streamType: 'application/x-ndjson',
+    json: (body) => Buffer.from(`${String(body)}2`),
+    event: (event) => Buffer.from(`${String(event)}2`),
+    end: () => Buffer.from('end'),
+    error: ({ message }) => Buffer.from(message),
+  };
+
+  test('work on each other, and the second one has the last word', async () => {
+    const both = chainTransforms(first, second);
+    expect(String(await both.json?.(Buffer.from('0')))).toBe('012');
+    expect(String(both.event?.(Buffer.from('0')))).toBe('012');
+    expect(both.streamType).toBe('application/x-ndjson');
+    expect(String(both.end?.())).toBe('end');
+    const error = { message: 'no', type: 'server_error', param: null, code: null };
+    expect(String(both.error?.(error))).toBe('no');
+  });
+
+  test('ask the second one about no event that the first one has dropped', () => {
+    expect(String(chainTransforms(first, second).event?.(Buffer.from('gone')))).toBe('');
+  });
+
+  test('want nothing that neither of them wants', () => {
+    const { json, event, end, error } = chainTransforms({}, {});
+    expect([json, event, end, error]).toEqual([undefined, undefined, undefined, undefined]);
+    const { json: held } = chainTransforms({}, second);
+    expect(held).toBeDefined();
   });
 });

@@ -306,3 +306,25 @@ test('all three are given one and the same request, whatever fits into a WeakMap
   expect((await chat(scene)).text).toBe('{"n":2}');
   expect((await chat(scene, { stream: true })).text).toMatch(/^data: \{"n":2\}\n\ndata: \{"n":3\}/);
 });
+
+test('Ollama gets what they made of it', async () => {
+  const scene = await startScene({
+    ollama: true,
+    models: { 'my-model': CHAT.model },
+    rewriteRequest: (body) => ({ ...body, seed: 1 }),
+    rewriteAnswer: (body) => ({
+      ...body,
+      choices: [{ message: { role: 'assistant', content: 'whole' }, finish_reason: 'stop' }],
+    }),
+    rewriteEvent: (body) => ({
+      ...body,
+      choices: [{ delta: { content: 'piece' }, finish_reason: 'stop' }],
+    }),
+  });
+  const ask = (stream: boolean) =>
+    send(`${scene.baseUrl}/api/chat`, { body: { ...CHAT, model: 'my-model', stream } });
+  expect(JSON.parse((await ask(false)).text)).toMatchObject({ message: { content: 'whole' } });
+  const [line = ''] = (await ask(true)).text.split('\n');
+  expect(JSON.parse(line)).toMatchObject({ message: { content: 'piece' } });
+  expect(sent(scene)).toMatchObject({ model: CHAT.model, seed: 1 });
+});

@@ -17,7 +17,7 @@ export function aliasModel({ models }: Config, known: KnownModels | undefined): 
   if (models === undefined) return [];
   return [
     (context) => {
-      if (context.method === 'GET' && context.route === '/models') known?.listenTo(context);
+      if (context.upstreamMethod === 'GET' && context.route === '/models') known?.listenTo(context);
       else replaceAlias(context, models);
     },
   ];
