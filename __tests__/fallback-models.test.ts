@@ -1,5 +1,6 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import type { Fault } from '../examples/stand-in-venice.ts';
+import { isModelBusy } from '../lib/fallback-models.ts';
 import { CHAT, chat, startScene } from './helpers/scene.ts';
 import type { Scene } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
@@ -64,6 +65,24 @@ describe('another model is asked', () => {
     expect([reply.status, reply.text]).toEqual([503, 'the last']);
     expect(asked(scene)).toEqual(['a', 'a', 'b', 'b', 'c', 'c'].map((each) => `model-${each}`));
     expect(reply.headers[MODEL]).toBe('model-c');
+  });
+
+  test('with a backoff that begins anew', async () => {
+    const scene = await start({ retries: 2, baseRetryDelay: 20 });
+    const random = jest.spyOn(Math, 'random').mockReturnValue(1);
+    scene.venice.script(...Array.from({ length: 5 }, () => AT_CAPACITY));
+    const reply = await chat(scene, { model: 'model-a' });
+    random.mockRestore();
+    expect(reply.headers[MODEL]).toBe('model-b');
+    expect(scene.recorder.delays).toEqual([20, 40, 20, 40]);
+  });
+
+  test('and the answer before it is let go', async () => {
+    const scene = await start({ retries: 0 });
+    scene.venice.script({ kind: 'answer', status: 503, body: 'x'.repeat(20_000_000) });
+    expect((await chat(scene, { model: 'model-a' })).status).toBe(200);
+    // Left alone, it would wait for a reader for ever.
+    await expect(scene.venice.calls[0]?.over).resolves.toBeUndefined();
   });
 
   test('by the id, with the features, and nothing else of the bytes', async () => {
@@ -160,4 +179,17 @@ describe('no other model is asked', () => {
     await scene.venice.calls[0]?.over;
     expect(scene.venice.calls).toHaveLength(1);
   });
+});
+
+test.each([
+  [503, '', true, true],
+  [429, 'The model is currently overloaded', false, true],
+  [429, 'The model is currently overloaded', true, false],
+  [429, 'Too many requests', false, false],
+  [429, '{"code":"MODEL_AT_CAPACITY"}', false, true],
+  [200, 'data: {"error":{"message":"The model is offline"}}', false, true],
+  [200, 'data: {"error":{"message":"INFERENCE_FAILED"}}', false, false],
+  [500, 'overloaded', false, false],
+])('%d %j, within a window: %j, is a busy model: %j', (status, text, isWindow, isBusy) => {
+  expect(isModelBusy(status, text, isWindow)).toBe(isBusy);
 });

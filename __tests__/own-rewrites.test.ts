@@ -36,6 +36,13 @@ describe('rewriteRequest', () => {
     expect(bodies).toEqual(Array(2).fill(JSON.stringify({ ...CHAT, n: 2 })));
   });
 
+  test('may change a body of another charset: what goes upstream is UTF-8', async () => {
+    const scene = await startScene({ rewriteRequest: () => ({ user: 'ü' }) });
+    const headers = { 'content-type': 'application/json; charset=latin1' };
+    await send(`${scene.baseUrl}/chat/completions`, { headers, body: '{}' });
+    expect(scene.venice.calls[0]?.headers['content-type']).toBe('application/json; charset=utf-8');
+  });
+
   test('is told of the request what the body says of it', async () => {
     const told: RequestInfo[] = [];
     const scene = await startScene({ rewriteRequest: (_, info) => void told.push(info) });
@@ -249,6 +256,14 @@ describe('rewriteEvent', () => {
     ]);
   });
 
+  test('a stream in a coding that nobody here knows is left alone', async () => {
+    const scene = await startScene({ rewriteEvent: () => null });
+    const headers = { 'content-type': EVENTS, 'content-encoding': 'zstd' };
+    scene.venice.script({ kind: 'answer', status: 200, headers, body: 'data: {}\n\n' });
+    const reply = await chat(scene, { stream: true });
+    expect([reply.text, reply.headers['content-encoding']]).toEqual(['data: {}\n\n', 'zstd']);
+  });
+
   test('behind a heartbeat it changes events, too, but not what was no event', async () => {
     const options = {
       heartbeat: 20,
@@ -327,4 +342,19 @@ test('Ollama gets what they made of it', async () => {
   const [line = ''] = (await ask(true)).text.split('\n');
   expect(JSON.parse(line)).toMatchObject({ message: { content: 'piece' } });
   expect(sent(scene)).toMatchObject({ model: CHAT.model, seed: 1 });
+});
+
+test('Ollama hears nothing before its answer, which has no place for comments', async () => {
+  const scene = await startScene({ ollama: true, heartbeat: 20 });
+  scene.venice.script({ kind: 'answer', status: 404, body: { error: 'none' }, delayMs: 100 });
+  const reply = await send(`${scene.baseUrl}/api/chat`, { body: { ...CHAT, stream: true } });
+  expect(reply.status).toBe(404);
+});
+
+test('Ollama gets its last line at the end of a stream that says no [DONE]', async () => {
+  const scene = await startScene({ ollama: true });
+  const last = { choices: [{ delta: { content: 'x' }, finish_reason: 'stop' }] };
+  scene.venice.script({ kind: 'raw-stream', chunks: [`data: ${JSON.stringify(last)}\n\n`] });
+  const reply = await send(`${scene.baseUrl}/api/chat`, { body: { ...CHAT, stream: true } });
+  expect(reply.text).toMatch(/"done":false\}\n[^\n]*"done":true/);
 });

@@ -38,7 +38,7 @@ export async function askInTurn(
   if (!isOurs || others.length === 0) return ask();
   let error: unknown = await failureOf(ask);
   for (const other of others) {
-    if (context.left || context.interruption || context.givenUp?.isModelBusy !== true) break;
+    if (context.givenUp?.isModelBusy !== true) break;
     context.answer?.discard();
     context.answer = undefined;
     context.givenUp = undefined;

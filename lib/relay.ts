@@ -185,7 +185,7 @@ export class EventRelay extends Relay {
     if (this.#aligner.midEvent) {
       // Events stay events, even where one is too long to be changed.
       if (transform.streamType === undefined) this.write(events);
-      else this.#fail('The upstream sent an event that is too long.');
+      else this.#fail(untranslatable('The upstream sent an event that is too long.'));
       return;
     }
     this.#writeChanged(() => transformEvents(transform, events));
@@ -201,17 +201,22 @@ export class EventRelay extends Relay {
     try {
       changed = change();
     } catch (error) {
-      this.#fail('The answer could not be translated.', error);
+      const isOurs = error instanceof ProxyError;
+      this.#fail(isOurs ? error : untranslatable('The answer could not be translated.', error));
       return;
     }
     if (changed.length > 0) this.write(changed);
   }
 
-  #fail(message: string, cause?: unknown): void {
-    this.broken(new ProxyError('upstream_invalid', message, cause));
+  #fail(error: ProxyError): void {
+    this.broken(error);
     this.#hasFailed = true;
     this.context.answer?.discard();
   }
+}
+
+function untranslatable(message: string, cause?: unknown): ProxyError {
+  return new ProxyError('upstream_invalid', message, cause);
 }
 
 function endedEarly(): ProxyError {
