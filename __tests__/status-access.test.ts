@@ -47,7 +47,7 @@ describe('the status page', () => {
     ['the user name', basic('first-key', ''), 401],
     ['an empty password', basic('', ''), 401],
     ['broken base64', 'Basic %%%', 401],
-    ['another scheme', 'Digest first-key', 401],
+    ['another scheme', basic('me', 'first-key').replace('Basic', 'Digest'), 401],
   ])('takes the key as %s or not', async (_how, authorization, status) => {
     const { origin } = await startTestServer({ ...ANYWHERE, ...KEYED });
     const replies = await askForBoth(origin, { authorization });
@@ -109,6 +109,12 @@ describe('the status page', () => {
     // One file: nothing is loaded from anywhere.
     expect(text).not.toMatch(/\b(src|href)="(?!data:|#)/);
     expect(text).not.toMatch(/url\(|@import|style="|\son\w+="|innerHTML/);
+  });
+
+  test('where it is not shown, the answer says what shows it', async () => {
+    const { origin } = await startTestServer(ANYWHERE);
+    expect((await send(`${origin}/status`)).text).toContain('STATUS_PAGE=1');
+    expect((await send(`${origin}/other`)).text).not.toContain('STATUS_PAGE');
   });
 
   test('is there with a slash at its end, too', async () => {

@@ -70,7 +70,8 @@ function answerNotFound(pathPrefix: string): RequestHandler {
       404,
       'not_found',
       `There is nothing at ${req.path} here: the API is under ${pathPrefix} and /v1, ` +
-        'with one of which the base URL of a client must end.',
+        'with one of which the base URL of a client must end.' +
+        (req.path === '/status' ? ' STATUS_PAGE=1 shows a status page.' : ''),
     );
   };
 }
