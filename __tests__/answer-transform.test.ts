@@ -24,17 +24,36 @@ describe('splitting events', () => {
   });
 });
 
+function unexpected(error: unknown): never {
+  throw new Error('a transform has thrown', { cause: error });
+}
+
 describe('changing events', () => {
+  test('what came before an event that could not be changed is not lost', () => {
+    const errors: unknown[] = [];
+    const transform: AnswerTransform = {
+      event: (bytes) => {
+        if (bytes.includes('2')) throw new Error('no');
+        return bytes;
+      },
+    };
+    const events = Buffer.from('data: 1\n\ndata: 2\n\ndata: 3\n\n');
+    const changed = transformEvents(transform, events, (error) => errors.push(error));
+    expect([String(changed), errors]).toEqual(['data: 1\n\n', [new Error('no')]]);
+  });
+
   test('what is left alone is the very same buffer', () => {
     const events = Buffer.from('data: 1\n\ndata: 2\n\n');
-    expect(transformEvents({ event: (event) => event }, events)).toBe(events);
+    expect(transformEvents({ event: (event) => event }, events, unexpected)).toBe(events);
   });
 
   test('an event may become none, or another', () => {
     const transform: AnswerTransform = {
       event: (bytes) => (bytes.includes('1') ? Buffer.alloc(0) : Buffer.from('{}\n')),
     };
-    expect(String(transformEvents(transform, Buffer.from('data: 1\n\ndata: 2\n\n')))).toBe('{}\n');
+    expect(
+      String(transformEvents(transform, Buffer.from('data: 1\n\ndata: 2\n\n'), unexpected)),
+    ).toBe('{}\n');
   });
 });
 

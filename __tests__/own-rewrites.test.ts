@@ -358,3 +358,19 @@ test('Ollama gets its last line at the end of a stream that says no [DONE]', asy
   const reply = await send(`${scene.baseUrl}/api/chat`, { body: { ...CHAT, stream: true } });
   expect(reply.text).toMatch(/"done":false\}\n[^\n]*"done":true/);
 });
+
+test('Ollama gets what came before an event that nobody can read, and an error behind it', async () => {
+  const scene = await startScene({ ollama: true });
+  const piece = JSON.stringify({ choices: [{ delta: { content: 'x' } }] });
+  scene.venice.script({ kind: 'raw-stream', chunks: [`data: ${piece}\n\ndata: {\n\n${DONE}`] });
+  const reply = await send(`${scene.baseUrl}/api/chat`, { body: { ...CHAT, stream: true } });
+  const lines = reply.text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object);
+  expect(lines).toEqual([
+    expect.objectContaining({ message: { role: 'assistant', content: 'x' } }),
+    { error: expect.any(String) },
+  ]);
+  expect(reply.complete).toBe(false);
+});

@@ -53,10 +53,24 @@ function isSuccess({ status }: UpstreamAnswer): boolean {
   return status >= 200 && status < 300;
 }
 
-/** What a transform makes of whole events. */
-export function transformEvents(transform: AnswerTransform, events: Buffer): Buffer {
+/**
+ * What a transform makes of whole events.
+ *
+ * @param onError - told what it threw: then only what it had made before comes back
+ */
+export function transformEvents(
+  transform: AnswerTransform,
+  events: Buffer,
+  onError: (error: unknown) => void,
+): Buffer {
   const parts = splitEvents(events);
-  const changed = parts.map((event) => transform.event?.(event) ?? event);
+  const changed: Buffer[] = [];
+  try {
+    for (const event of parts) changed.push(transform.event?.(event) ?? event);
+  } catch (error) {
+    onError(error);
+    return Buffer.concat(changed);
+  }
   return changed.every((part, i) => part === parts[i]) ? events : Buffer.concat(changed);
 }
 

@@ -65,7 +65,7 @@ const VARIABLES: readonly AddOption[] = [
  * | `LEARNABLE_PARAMS` | `learnableParams` | names separated by commas, or `none` |
  * | `MODELS` | `models` | `alias=model`, separated by commas, or `none` |
  * | `DEFAULTS` | `defaults` | a JSON object |
- * | `FALLBACKS` | `fallbacks` | `model=other|another`, separated by commas, or `none` |
+ * | `FALLBACKS` | `fallbacks` | `model=other\|another`, separated by commas, or `none` |
  * | `NORMALIZE_ERRORS` | `normalizeErrors` | `1` or `0` |
  * | `OLLAMA` | `ollama` | `1` or `0` |
  * | `FORWARD_ADDRESS` | `forwardClientAddress` | `1` or `0` |

@@ -185,27 +185,25 @@ export class EventRelay extends Relay {
     if (this.#aligner.midEvent) {
       // Events stay events, even where one is too long to be changed.
       if (transform.streamType === undefined) this.write(events);
-      else this.#fail(untranslatable('The upstream sent an event that is too long.'));
+      else this.#fail(tooLong());
       return;
     }
-    this.#writeChanged(() => transformEvents(transform, events));
+    let failure: ProxyError | undefined;
+    const changed = transformEvents(transform, events, (error) => {
+      failure = failureOf(error);
+    });
+    if (changed.length > 0) this.write(changed);
+    if (failure !== undefined) this.#fail(failure);
   }
 
   #passEnd(transform: AnswerTransform): void {
-    if (!this.#hasFailed) this.#writeChanged(() => transform.end?.() ?? NOTHING);
-  }
-
-  /** Nobody above would catch what it throws. */
-  #writeChanged(change: () => Buffer): void {
-    let changed: Buffer;
+    if (this.#hasFailed) return;
     try {
-      changed = change();
+      const last = transform.end?.() ?? NOTHING;
+      if (last.length > 0) this.write(last);
     } catch (error) {
-      const isOurs = error instanceof ProxyError;
-      this.#fail(isOurs ? error : untranslatable('The answer could not be translated.', error));
-      return;
+      this.#fail(failureOf(error));
     }
-    if (changed.length > 0) this.write(changed);
   }
 
   #fail(error: ProxyError): void {
@@ -215,8 +213,14 @@ export class EventRelay extends Relay {
   }
 }
 
-function untranslatable(message: string, cause?: unknown): ProxyError {
-  return new ProxyError('upstream_invalid', message, cause);
+/** What a transform threw: nobody above would catch it. */
+function failureOf(error: unknown): ProxyError {
+  if (error instanceof ProxyError) return error;
+  return new ProxyError('upstream_invalid', 'The answer could not be translated.', error);
+}
+
+function tooLong(): ProxyError {
+  return new ProxyError('upstream_invalid', 'The upstream sent an event that is too long.');
 }
 
 function endedEarly(): ProxyError {
