@@ -9,7 +9,7 @@ import type { RequestContext } from './request-context.ts';
 import { DROPPING_ROUTES } from './rewrite-json.ts';
 
 /** Under this name stand the defaults of every model. */
-export const EVERY_MODEL = '*';
+const EVERY_MODEL = '*';
 
 const BRACE_OPEN = 0x7b;
 const SPACE = 0x20;
