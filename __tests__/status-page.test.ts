@@ -123,6 +123,8 @@ describeWithChromium('the status page in a browser', () => {
     await page.getByText('No request is under way.').waitFor();
     await expect(page.locator('#answers').innerText()).resolves.toBe('3');
     await expect(page.locator('#retries').innerText()).resolves.toBe('3');
+    const labels = await page.locator('#plot title').allTextContents();
+    expect(labels.at(-1)).toMatch(/^\d+ s ago: \d answers?, \d retr(y|ies), 0 refusals$/);
     await page.getByRole('img', { name: /3 answers, 3 retries, 0 refusals/ }).waitFor();
   });
 

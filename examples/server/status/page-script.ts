@@ -195,11 +195,24 @@ function steps() {
   return all;
 }
 
+function shape(tag, attributes) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
 function bar(kind, x, y, height) {
-  const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
-  rect.setAttribute('class', kind);
-  for (const [name, value] of [['x', x + 0.1], ['y', y], ['width', 0.8], ['height', height]]) rect.setAttribute(name, value);
-  return rect;
+  return shape('rect', { class: kind, x: x + 0.1, y, width: 0.8, height });
+}
+/** What a pointer that rests on a step is told. */
+function label(x, figures) {
+  const area = shape('rect', { class: 'label', x, y: 0, width: 1, height: 100 });
+  const title = shape('title', {});
+  title.textContent = span((STEPS - 1 - x) * STEP_MS) + ' ago: ' + sentence(figures);
+  area.append(title);
+  return area;
+}
+function sentence([answers, retries, refusals]) {
+  return [count(answers, 'answer', 'answers'), count(retries, 'retry', 'retries'), count(refusals, 'refusal', 'refusals')].join(', ');
 }
 
 let drawn = '';
@@ -217,19 +230,18 @@ function renderPlot() {
   const room = down ? (up ? Math.min(80, Math.max(20, (100 * up) / (up + down))) : 6) : 94;
   const height = (figure, most, space) => (figure ? Math.max(2, (figure / most) * (space - 2)) : 0);
   const shapes = [];
-  all.forEach(([answers, retries, refusals], x) => {
+  all.forEach((figures, x) => {
+    const [answers, retries, refusals] = figures;
     const tall = height(answers, up, room);
     if (tall) shapes.push(bar('answers', x, room - tall, tall));
     const first = height(retries, down, 100 - room);
     if (first) shapes.push(bar('retries', x, room, first));
     const second = height(refusals, down, 100 - room);
     if (second) shapes.push(bar('refusals', x, room + first, second));
+    if (tall + first + second) shapes.push(label(x, figures));
   });
-  const axis = document.createElementNS('http://www.w3.org/2000/svg', 'line');
-  for (const [name, value] of [['x1', 0], ['x2', STEPS], ['y1', room], ['y2', room]]) axis.setAttribute(name, value);
-  get('plot').replaceChildren(...shapes, axis);
-  attribute(get('plot'), 'aria-label', 'In the last 15 minutes: ' + count(sums[0], 'answer', 'answers') + ', ' +
-    count(sums[1], 'retry', 'retries') + ', ' + count(sums[2], 'refusal', 'refusals') + '. The table below has each minute.');
+  get('plot').replaceChildren(...shapes, shape('line', { x1: 0, x2: STEPS, y1: room, y2: room }));
+  attribute(get('plot'), 'aria-label', 'In the last 15 minutes: ' + sentence(sums) + '. The table below has each minute.');
   const minutes = Array.from({ length: 15 }, (_, minute) => {
     const four = all.slice(STEPS - 4 * (minute + 1), STEPS - 4 * minute);
     return { minute, figures: [0, 1, 2].map((i) => four.reduce((sum, figures) => sum + figures[i], 0)) };

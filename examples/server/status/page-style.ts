@@ -3,13 +3,13 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --ground: #f4f6f8; --card: #fff; --text: #1b2430; --soft: #566273; --line: #dfe4ea; --track: #e6eaef;
-  --blue: #2866d0; --amber: #935600; --red: #bb2f25; --green: #15784a;
+  --blue: #2866d0; --amber: #935600; --red: #bb2f25; --green: #15784a; --signal: #c87a00;
   --blue-soft: #e6eefb; --amber-soft: #fbf0dc; --red-soft: #fbe6e4; --green-soft: #e0f3e8;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #10141a; --card: #181e26; --text: #e5eaf0; --soft: #9aa7b6; --line: #29323d; --track: #2a333e;
-    --blue: #74a7fb; --amber: #ecb04c; --red: #fc8078; --green: #55c78d;
+    --blue: #74a7fb; --amber: #ecb04c; --red: #fc8078; --green: #55c78d; --signal: #ecb04c;
     --blue-soft: #1c2c47; --amber-soft: #362a14; --red-soft: #3b2022; --green-soft: #16332a;
   }
 }
@@ -69,11 +69,11 @@ dd { font-size: 26px; font-weight: 600; line-height: 1.2; letter-spacing: -.02em
 .window span + span { color: var(--soft); text-align: right; }
 .bar { grid-column: 1 / -1; height: 8px; margin-top: 3px; border-radius: 4px; background: var(--track); overflow: hidden; }
 .bar i { display: block; height: 100%; width: 100%; border-radius: 4px; background: var(--blue); transform-origin: left; transition: transform .25s ease-out, background-color .25s; }
-.bar[data-level=low] i { background: var(--amber); }
+.bar[data-level=low] i { background: var(--signal); }
 .bar[data-level=none] { background: var(--red-soft); box-shadow: inset 0 0 0 1px var(--red); }
 .bar[data-level=none] i { background: var(--red); }
 .queue { display: flex; align-items: center; gap: 10px; margin-top: 7px; font-size: 13px; color: var(--amber); }
-.queue i { flex: none; height: 10px; max-width: 40%; background: repeating-linear-gradient(90deg, var(--amber) 0 6px, transparent 6px 9px); border-radius: 2px; }
+.queue i { flex: none; height: 10px; max-width: 40%; background: repeating-linear-gradient(90deg, var(--signal) 0 6px, transparent 6px 9px); border-radius: 2px; }
 
 table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 500; color: var(--soft); font-size: 12px; padding: 0 0 5px 12px; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -100,12 +100,14 @@ tr.fresh > * { animation: arrive 1.2s ease-out; }
 .plot svg { width: 100%; height: 150px; display: block; background: linear-gradient(var(--line), var(--line)) 0 0 / 100% 1px no-repeat, linear-gradient(var(--line), var(--line)) 0 100% / 100% 1px no-repeat; }
 .plot .axis { grid-column: 2; display: flex; justify-content: space-between; }
 .plot line { stroke: var(--soft); stroke-width: 1px; vector-effect: non-scaling-stroke; }
+rect.label { fill: transparent; }
+rect.label:hover { fill: var(--soft); fill-opacity: .15; }
 rect.answers { fill: var(--blue); }
-rect.retries { fill: var(--amber); }
+rect.retries { fill: var(--signal); }
 rect.refusals { fill: var(--red); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 10px 0; font-size: 13px; color: var(--soft); }
 .legend li::before { content: ''; display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 7px; background: var(--blue); }
-.legend .retries::before { background: var(--amber); }
+.legend .retries::before { background: var(--signal); }
 .legend .refusals::before { background: var(--red); }
 summary { cursor: pointer; color: var(--soft); font-size: 13px; width: fit-content; }
 details table { margin-top: 10px; max-width: 460px; }
