@@ -9,10 +9,11 @@ import type { Waiter } from './bucket-line.ts';
 import { BucketNames, bucketId } from './bucket-name.ts';
 import type { BucketName } from './bucket-name.ts';
 import { FallbackStore } from './fallback-store.ts';
-import { bucketStateOf } from './gate-state.ts';
-import type { BucketState, Sighting } from './gate-state.ts';
+import type { BucketState } from './gate-state.ts';
 import type { GateStore, HoldReason, Report } from './gate-store.ts';
 import { Grant } from './grant.ts';
+import { bucketStateOf } from './look-at-bucket.ts';
+import type { Sighting } from './look-at-bucket.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const log = createLog('rate-gate');
