@@ -106,7 +106,7 @@ export async function playStatusScene(): Promise<StatusScene> {
   void ask('qwen3-235b', 200, true);
   void ask('deepseek-r1', 200, true);
   await sleep(800);
-  standIn.script({ kind: 'answer', status: 503 });
+  standIn.script({ kind: 'answer', status: 503, headers: { 'retry-after': '20' } });
   void ask('qwen3-235b', 10);
   await sleep(700);
   standIn.script({ kind: 'silent' });
