@@ -195,6 +195,26 @@ describe('target', () => {
     expect(resolve({ target: new URL(given) })).toMatchObject({ basePath, target: { href } });
   });
 
+  test('may be a list of sets, each of which is checked', () => {
+    const told: number[] = [];
+    const one = { retry: () => told.push(1) };
+    const other = { retry: () => told.push(2), drop: nothing };
+    expect(resolve({ on: [] }).on).toEqual({});
+    expect(resolve({ on: [one] }).on.retry).toBe(one.retry);
+    const { on } = resolve({ on: [one, other] });
+    expect(on.drop).toBe(nothing);
+    const request = { id: '1', method: 'GET', path: '/', model: undefined, stream: false };
+    on.retry?.({ request, attempt: 1, status: 503, reason: 'status 503', delayMs: 1 });
+    expect(told).toEqual([1, 2]);
+    expect(complaint({ on: [one, { drop: 5 }] })).toBe(
+      'Expected `on[1].drop` to be a function, got 5',
+    );
+    expect(complaint({ on: [one, { retires: nothing }] })).toMatch(
+      /^Unknown key `retires` in `on\[1\]`/,
+    );
+    expect(complaint({ on: [5] })).toMatch(/`on\[0\]`/);
+  });
+
   test('may be changed by its owner afterwards, and nothing comes of it', () => {
     const given = new URL('http://host/v1');
     const { target } = resolve({ target: given });
@@ -481,6 +501,26 @@ describe('on', () => {
     expect(resolve({ on: { retry: undefined } }).on.retry).toBeUndefined();
   });
 
+  test('may be a list of sets, each of which is checked', () => {
+    const told: number[] = [];
+    const one = { retry: () => told.push(1) };
+    const other = { retry: () => told.push(2), drop: nothing };
+    expect(resolve({ on: [] }).on).toEqual({});
+    expect(resolve({ on: [one] }).on.retry).toBe(one.retry);
+    const { on } = resolve({ on: [one, other] });
+    expect(on.drop).toBe(nothing);
+    const request = { id: '1', method: 'GET', path: '/', model: undefined, stream: false };
+    on.retry?.({ request, attempt: 1, status: 503, reason: 'status 503', delayMs: 1 });
+    expect(told).toEqual([1, 2]);
+    expect(complaint({ on: [one, { drop: 5 }] })).toBe(
+      'Expected `on[1].drop` to be a function, got 5',
+    );
+    expect(complaint({ on: [one, { retires: nothing }] })).toMatch(
+      /^Unknown key `retires` in `on\[1\]`/,
+    );
+    expect(complaint({ on: [5] })).toMatch(/`on\[0\]`/);
+  });
+
   test('may be changed by its owner afterwards, and nothing comes of it', () => {
     const on: { retry?: () => void } = {};
     const config = resolve({ on });
@@ -547,12 +587,12 @@ describe('options that nobody knows', () => {
     ],
     [
       { on: { retires() {} } },
-      'Unknown key `retires` in `on`: known are attempt, retry, hold, drop, answer',
+      'Unknown key `retires` in `on`: known are request, attempt, attemptEnd, retry, hold, drop, usage, answer',
     ],
     [{ on: { onRetry() {} } }, 'Unknown key `onRetry` in `on`: did you mean `retry`?'],
     [
       { on: { finished() {} } },
-      'Unknown key `finished` in `on`: known are attempt, retry, hold, drop, answer',
+      'Unknown key `finished` in `on`: known are request, attempt, attemptEnd, retry, hold, drop, usage, answer',
     ],
   ])('are refused in nested objects, too: %p', (options, said) => {
     expect(complaint(options)).toBe(said);
@@ -564,7 +604,7 @@ describe('the options', () => {
     expect(complaint(options)).toContain('to be an object, got ');
   });
 
-  test.each([{ timeout: [] }, { on: 5 }, { on: [] }])(
+  test.each([{ timeout: [] }, { on: 5 }, { on: 'log' }])(
     'are named in a complaint between one pair of quotes: %p',
     (options) => {
       expect(complaint(options)).toMatch(/^Expected `\w+` to be an object, got /);

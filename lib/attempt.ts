@@ -13,6 +13,7 @@ import { hasStreamEnd } from './stream-end.ts';
 import { StandInAnswer, StandInRequest } from './upstream.ts';
 import type { CallEvents, Upstream } from './upstream.ts';
 import { UpstreamAnswer } from './upstream-answer.ts';
+import { watchUsage } from './watch-usage.ts';
 
 /** So much of an error's body is read before it is decided what becomes of it. */
 const ERROR_BODY_BYTES = 64 * 1024;
@@ -138,6 +139,8 @@ export class Attempt implements CallEvents, Cancellable {
       else this.#standIn.destroy();
     });
     this.#answer = answer;
+    if (this.#config.on.usage !== undefined)
+      watchUsage(this.#context, answer, this.#config.on.usage);
     this.#onHead(answer);
     if (answer.status < 200 || answer.status > 599) {
       this.#fail(

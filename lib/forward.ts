@@ -14,6 +14,7 @@ import { single } from './headers.ts';
 import { Healing } from './healing.ts';
 import type { SharedHealing } from './healing.ts';
 import { callHook } from './hooks.ts';
+import type { AttemptEndEvent, AttemptEvent } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import type { ProxyState } from './proxy-state.ts';
@@ -22,8 +23,9 @@ import type { Grant } from './rate-gate/grant.ts';
 import type { RateGate } from './rate-gate/rate-gate.ts';
 import { readAnswer, readRefusal } from './rate-gate/read-answer.ts';
 import { isReplayClass, reasonAgainstReplay, replayClassOf } from './replay-policy.ts';
-import type { ReplayClass } from './replay-policy.ts';
+import type { FailureCause, ReplayClass } from './replay-policy.ts';
 import type { RequestContext } from './request-context.ts';
+import { setTraceHeader } from './trace-headers.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 import type { Upstream } from './upstream.ts';
 import { addApiKey, upstreamHeaders } from './upstream-headers.ts';
@@ -159,9 +161,43 @@ class Forwarding {
     this.#delay = undefined;
     context.attempts += 1;
     context.phase = 'attempt';
-    const { attempt: hook } = this.#config.on;
-    if (hook !== undefined) callHook(hook, { request: context.info(), attempt: context.attempts });
-    let isFresh = context.replayClass !== 'always';
+    const { attempt: onBegin, attemptEnd: onEnd } = this.#config.on;
+    if (onBegin !== undefined) callHook(onBegin, this.#attemptEvent());
+    return onEnd === undefined ? this.#callAndLearn(grant) : this.#callAndTell(grant, onEnd);
+  }
+
+  #attemptEvent(): AttemptEvent {
+    const context = this.#context;
+    return {
+      request: context.info(),
+      attempt: context.attempts,
+      setTraceHeader: (name, value) => setTraceHeader(this.#headers, name, value),
+    };
+  }
+
+  async #callAndTell(
+    grant: Grant | undefined,
+    onEnd: (event: AttemptEndEvent) => void,
+  ): Promise<UpstreamAnswer> {
+    const context = this.#context;
+    const begunAt = performance.now();
+    const tell = (status: number | undefined, failure: FailureCause | undefined): void => {
+      const durationMs = Math.round(performance.now() - begunAt);
+      const attempt = context.attempts;
+      callHook(onEnd, { request: context.info(), attempt, status, failure, durationMs });
+    };
+    try {
+      const answer = await this.#callAndLearn(grant);
+      tell(answer.status, undefined);
+      return answer;
+    } catch (error) {
+      if (error instanceof AttemptFailure) tell(error.answer?.status, error.kind);
+      throw error;
+    }
+  }
+
+  async #callAndLearn(grant: Grant | undefined): Promise<UpstreamAnswer> {
+    let isFresh = this.#context.replayClass !== 'always';
     for (;;) {
       try {
         // oxlint-disable-next-line no-await-in-loop -- the second takes the place of the first

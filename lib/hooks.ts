@@ -1,5 +1,7 @@
 import { createLog } from './debug.ts';
 import { describeError } from './errors.ts';
+import type { FailureCause } from './replay-policy.ts';
+import type { Usage } from './usage.ts';
 
 const log = createLog('hooks');
 
@@ -16,11 +18,46 @@ export interface RequestInfo {
   readonly stream: boolean;
 }
 
+/** A request has come: nothing of its body has been read, so its model is not known. */
+export interface RequestEvent {
+  readonly request: RequestInfo;
+  /** The client's header of that name, if it carries the context of a trace (`traceparent`…). */
+  readonly getTraceHeader: (name: string) => string | undefined;
+}
+
 /** An attempt begins. */
 export interface AttemptEvent {
   readonly request: RequestInfo;
   /** The first attempt is 1. */
   readonly attempt: number;
+  /**
+   * Sends a header upstream that carries the context of a trace (`traceparent`…), in place of the
+   * client's. Any other is ignored.
+   */
+  readonly setTraceHeader: (name: string, value: string) => void;
+}
+
+/** An attempt has ended: with the beginning of an answer, or without one. */
+export interface AttemptEndEvent {
+  readonly request: RequestInfo;
+  readonly attempt: number;
+  /** The status of its answer; `undefined` when there was none. */
+  readonly status: number | undefined;
+  /**
+   * How it failed, as far as another attempt depends on it; `final` without a status when the request
+   * ended before it. `undefined`: its answer is for the client.
+   */
+  readonly failure: FailureCause | undefined;
+  /** Milliseconds from its beginning. */
+  readonly durationMs: number;
+}
+
+/**
+ * An answer has told how many tokens it took: when its last byte has come from the upstream. Streams
+ * of chat tell it only where the client has asked `stream_options: { include_usage: true }`.
+ */
+export interface UsageEvent extends Usage {
+  readonly request: RequestInfo;
 }
 
 /** An attempt has failed and is made again after `delayMs`. */
@@ -97,25 +134,58 @@ export interface AnswerEvent {
  * for; what they return is ignored, what they throw is logged and changes nothing.
  */
 export interface ProxyHooks {
+  /** A request has come: the first event of each. */
+  request?: ((event: RequestEvent) => void) | undefined;
   /** An attempt begins: the first one, too. */
   attempt?: ((event: AttemptEvent) => void) | undefined;
+  /** An attempt has ended, in whichever way. */
+  attemptEnd?: ((event: AttemptEndEvent) => void) | undefined;
   /** An attempt has failed and is made again after a wait. */
   retry?: ((event: RetryEvent) => void) | undefined;
   /** A request is held back until the window has a place for it. */
   hold?: ((event: HoldEvent) => void) | undefined;
   /** Parameters were taken out of the body. */
   drop?: ((event: DropEvent) => void) | undefined;
+  /** The upstream has told how many tokens its answer took. */
+  usage?: ((event: UsageEvent) => void) | undefined;
   /** The request has ended, in whichever way: once for each. */
   answer?: ((event: AnswerEvent) => void) | undefined;
 }
 
 export const HOOK_NAMES: Readonly<Record<keyof ProxyHooks, true>> = {
+  request: true,
   attempt: true,
+  attemptEnd: true,
   retry: true,
   hold: true,
   drop: true,
+  usage: true,
   answer: true,
 };
+
+/** One set of hooks of several: each is told what it listens to, in their order. */
+export function mergeHooks(sets: readonly ProxyHooks[]): Required<ProxyHooks> {
+  return {
+    request: merged(sets.map(({ request }) => request)),
+    attempt: merged(sets.map(({ attempt }) => attempt)),
+    attemptEnd: merged(sets.map(({ attemptEnd }) => attemptEnd)),
+    retry: merged(sets.map(({ retry }) => retry)),
+    hold: merged(sets.map(({ hold }) => hold)),
+    drop: merged(sets.map(({ drop }) => drop)),
+    usage: merged(sets.map(({ usage }) => usage)),
+    answer: merged(sets.map(({ answer }) => answer)),
+  };
+}
+
+type Hook<E> = (event: E) => void;
+
+function merged<E>(hooks: readonly (Hook<E> | undefined)[]): Hook<E> | undefined {
+  const given = hooks.filter((hook) => hook !== undefined);
+  if (given.length < 2) return given[0];
+  return (event) => {
+    for (const hook of given) callHook(hook, event);
+  };
+}
 
 /** Calls a hook; a failure in a user's function is no reason for a request to fail. */
 export function callHook<E>(hook: ((event: E) => void) | undefined, event: E): void {

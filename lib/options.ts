@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Request } from 'express';
-import { HOOK_NAMES } from './hooks.ts';
+import { HOOK_NAMES, mergeHooks } from './hooks.ts';
 import type { ProxyHooks, RequestInfo } from './hooks.ts';
 import type { JsonObject } from './json-value.ts';
 import type { GateStore } from './rate-gate/gate-store.ts';
@@ -242,10 +242,10 @@ export interface VeniceProxyOptions {
    */
   agent?: HttpAgent | HttpsAgent | undefined;
   /**
-   * Functions that are told what happens to requests.
+   * Functions that are told what happens to requests: one set of them, or a list of sets.
    * @defaultValue none
    */
-  on?: ProxyHooks | undefined;
+  on?: ProxyHooks | readonly ProxyHooks[] | undefined;
 }
 
 /** The options, complete, checked and converted; nothing below this file reads raw options. */
@@ -451,12 +451,19 @@ function resolveStore(store: GateStore | undefined): GateStore | undefined {
   return store;
 }
 
-function resolveHooks(hooks: ProxyHooks): Readonly<ProxyHooks> {
-  refuseUnknownKeys('on', hooks, HOOK_NAMES);
+function resolveHooks(hooks: ProxyHooks | readonly ProxyHooks[]): Readonly<ProxyHooks> {
+  // `Array.isArray` does not know lists that are read-only.
+  const sets: readonly ProxyHooks[] = [hooks].flat();
+  const isList = Array.isArray(hooks);
+  for (const [place, set] of sets.entries()) checkHooks(isList ? `on[${place}]` : 'on', set);
+  return Object.freeze(mergeHooks(sets));
+}
+
+function checkHooks(option: string, hooks: ProxyHooks): void {
+  refuseUnknownKeys(option, hooks, HOOK_NAMES);
   for (const [name, hook] of Object.entries(hooks)) {
     if (hook !== undefined && typeof hook !== 'function') {
-      throw invalid(`on.${name}`, 'a function', hook);
+      throw invalid(`${option}.${name}`, 'a function', hook);
     }
   }
-  return Object.freeze({ ...hooks });
 }

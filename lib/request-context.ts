@@ -4,8 +4,9 @@ import type { Request, Response } from 'express';
 import type { AnswerTransform } from './answer-transform.ts';
 import { pathBehindMount, shownPath } from './client-path.ts';
 import type { ProxyError } from './errors.ts';
+import { single } from './headers.ts';
 import { callHook } from './hooks.ts';
-import type { AnswerEvent, Outcome, RequestInfo } from './hooks.ts';
+import type { AnswerEvent, Outcome, RequestEvent, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
 import type { OllamaCall } from './ollama/ollama-calls.ts';
 import type { Config } from './options.ts';
@@ -13,6 +14,7 @@ import { Patience } from './patience.ts';
 import type { Open, Phase, ProxyState, RequestState } from './proxy-state.ts';
 import type { ReplayClass } from './replay-policy.ts';
 import { isRequestLogOn, logRequest } from './request-log.ts';
+import { isTraceHeader } from './trace-headers.ts';
 import type { UpstreamAnswer } from './upstream-answer.ts';
 
 /** Whatever a request is busy with and must drop at once when its client leaves. */
@@ -226,6 +228,15 @@ export class RequestContext implements RequestInfo, Open {
   }
 }
 
+function requestEvent(context: RequestContext): RequestEvent {
+  const { headers } = context.req;
+  return {
+    request: context.info(),
+    getTraceHeader: (name) =>
+      isTraceHeader(name) ? single(headers[name.toLowerCase()]) : undefined,
+  };
+}
+
 const waiting = new WeakMap<Socket, Set<() => void>>();
 
 /** One listener for all requests of a connection: a client may send hundreds at once. */
@@ -249,6 +260,8 @@ export function openContext(
 ): RequestContext {
   const context = new RequestContext(state.nextRequestId(), req, res);
   state.enter(context);
+  const { request } = config.on;
+  if (request !== undefined) callHook(request, requestEvent(context));
   const { socket } = req;
   const close = (): void => {
     waiting.get(socket)?.delete(close);

@@ -14,6 +14,13 @@ export interface AnswerSink {
   broken(error: ProxyError): void;
 }
 
+/** Looks on while a body passes, and changes nothing. */
+export interface AnswerWatcher {
+  push(chunk: Buffer): void;
+  /** The body is complete, as the upstream sent it. */
+  end(): void;
+}
+
 /** Of a body that is there already, so much is handed over at once. */
 const SLICE_BYTES = 64 * 1024;
 
@@ -36,6 +43,8 @@ export class UpstreamAnswer implements AnswerSink {
   readonly #onOver: () => void;
   #sink: AnswerSink = this;
   #isPaused = false;
+  /** Set before anything of the body has come. */
+  watcher: AnswerWatcher | undefined;
 
   readonly #collected = new Pieces();
   /** What a consumer is still to get of a body that has come whole. */
@@ -63,6 +72,7 @@ export class UpstreamAnswer implements AnswerSink {
     response.on('data', (chunk: Buffer) => {
       if (!this.#isPaused) patience.prolong(idleMs);
       this.#sink.data(chunk);
+      this.watcher?.push(chunk);
     });
     response.on('end', () => {
       // A body that is shorter than its `Content-Length` ends, too, in some versions of Node.
@@ -267,8 +277,10 @@ export class UpstreamAnswer implements AnswerSink {
     this.#state = how;
     this.#patience.stop();
     this.#onOver();
-    if (how === 'ended') this.#sink.end();
-    else this.#sink.broken(how);
+    if (how === 'ended') {
+      this.#sink.end();
+      this.watcher?.end();
+    } else this.#sink.broken(how);
   }
 }
 

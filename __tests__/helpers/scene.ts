@@ -28,7 +28,7 @@ export function closeAfterTest(close: () => unknown): void {
 }
 
 export type Seen =
-  | ({ hook: 'attempt' } & AttemptEvent)
+  | ({ hook: 'attempt' } & Pick<AttemptEvent, 'request' | 'attempt'>)
   | ({ hook: 'retry' } & RetryEvent)
   | ({ hook: 'hold' } & HoldEvent)
   | ({ hook: 'drop' } & DropEvent)
@@ -39,13 +39,13 @@ export class Recorder {
   readonly seen: Seen[] = [];
   #waiting: (() => void)[] = [];
 
-  readonly hooks: Required<ProxyHooks> = {
-    attempt: (event) => this.#add({ hook: 'attempt', ...event }),
+  readonly hooks = {
+    attempt: ({ request, attempt }) => this.#add({ hook: 'attempt', request, attempt }),
     retry: (event) => this.#add({ hook: 'retry', ...event }),
     hold: (event) => this.#add({ hook: 'hold', ...event }),
     drop: (event) => this.#add({ hook: 'drop', ...event }),
     answer: (event) => this.#add({ hook: 'answer', ...event }),
-  };
+  } satisfies ProxyHooks;
 
   get attempts(): number {
     return this.seen.filter(({ hook }) => hook === 'attempt').length;
