@@ -217,7 +217,7 @@ describe('what the README shows', () => {
     // An app that has installed the package.
     folder = await mkdtemp(path.join(tmpdir(), 'venice-proxy-readme-'));
     await mkdir(path.join(folder, 'node_modules'));
-    const installed = ['express', 'openai', 'redis', '@types'].map((name) => [
+    const installed = ['express', 'openai', 'prom-client', 'redis', '@types'].map((name) => [
       name,
       `node_modules/${name}`,
     ]);

@@ -25,10 +25,22 @@ export interface Chance {
   readonly random: number;
 }
 
+/** Why a request waits for its next attempt; or `status`, and the status. */
+export const RETRY_REASONS = [
+  'no answer',
+  'blocked for failed requests',
+  'retry-after',
+  'error event',
+  'overloaded',
+  'rate limit',
+] as const;
+
+export type RetryReason = (typeof RETRY_REASONS)[number] | `status ${number}`;
+
 export interface Delay {
   readonly delayMs: number;
   /** For the log and the `retry` hook. */
-  readonly reason: string;
+  readonly reason: RetryReason;
   /** Whether the upstream said when to come back; otherwise the delay is a guess. */
   readonly told: boolean;
   /** Whether a window or a block ends then, for every request of its kind. */
@@ -44,7 +56,7 @@ export function delayAfter(
   chance: Chance,
   config: BackoffConfig,
 ): Delay {
-  const backoff = (reason: string): Delay => {
+  const backoff = (reason: RetryReason): Delay => {
     // Growth stops long before it would become infinite, which times a base of 0 is no number.
     const growth = 2 ** Math.min(attempt - 1, 30);
     const ceilingMs = Math.min(LONGEST_BACKOFF_MS, config.baseRetryDelayMs * growth);

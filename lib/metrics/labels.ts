@@ -1,0 +1,91 @@
+import { REPLAY_TABLE } from '../replay-policy.ts';
+
+// Whatever a client can write must not make new series without an end: each is kept for ever.
+
+export const OTHER = 'other';
+export const NONE = 'none';
+
+const MOST_MODELS = 200;
+const LONGEST_NAME = 100;
+
+/** What clients ask beside the routes that the replay table names. */
+const READ_ROUTES = [
+  '/models',
+  '/models/traits',
+  '/models/compatibility_mapping',
+  '/api_keys/rate_limits',
+  '/api_keys/rate_limits/log',
+  '/image/styles',
+  '/characters',
+  '/billing/balance',
+  '/billing/usage',
+  '/video/quote',
+  '/video/retrieve',
+  '/audio/quote',
+  '/audio/retrieve',
+  '/api/version',
+  '/api/tags',
+  '/api/ps',
+  '/api/show',
+  '/api/chat',
+  '/api/generate',
+  '/api/embed',
+  '/api/embeddings',
+];
+
+const ROUTES: ReadonlySet<string> = new Set([
+  ...REPLAY_TABLE.map(([, route]) => route).filter((route) => !route.includes('*')),
+  ...READ_ROUTES,
+]);
+
+/** The path of a known route, else `other`. */
+export function routeLabel(path: string): string {
+  return ROUTES.has(path) ? path : OTHER;
+}
+
+/** Names of which the first so many are told, the others are `other`. */
+export class BoundedNames {
+  readonly #most: number;
+  readonly #known = new Set<string>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  add(name: string): void {
+    if (this.#known.size < this.#most && name.length <= LONGEST_NAME) this.#known.add(name);
+  }
+
+  has(name: string): boolean {
+    return this.#known.has(name);
+  }
+}
+
+/** Only models that have answered are told by name: a client can ask for any. */
+export class ModelLabels {
+  readonly #names = new BoundedNames(MOST_MODELS);
+
+  /** It has answered. */
+  learn(model: string | undefined): void {
+    if (model !== undefined) this.#names.add(withoutFeatures(model));
+  }
+
+  of(model: string | undefined): string {
+    if (model === undefined) return NONE;
+    const name = withoutFeatures(model);
+    return this.#names.has(name) ? name : OTHER;
+  }
+}
+
+/** `llama-3.3-70b:enable_web_search=on` is the model in front of the colon. */
+function withoutFeatures(model: string): string {
+  const colon = model.indexOf(':');
+  return colon === -1 ? model : model.slice(0, colon);
+}
+
+/** A word of a known list, or a status with what stands in front of it; else `other`. */
+export function wordLabel(word: string, known: ReadonlySet<string>): string {
+  return known.has(word) || /^([a-z]+[ _])?[1-5]\d\d$/.test(word)
+    ? word.replaceAll(/[ -]/g, '_')
+    : OTHER;
+}

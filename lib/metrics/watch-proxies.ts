@@ -1,0 +1,103 @@
+import { Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+import type { Phase, VeniceProxy } from '../proxy-state.ts';
+import type { BucketState } from '../rate-gate/gate-state.ts';
+import { OTHER } from './labels.ts';
+import type { ModelLabels } from './labels.ts';
+
+/** More windows than this are not told: those with the longest queues come first. */
+const MOST_BUCKETS = 200;
+
+const PHASES: Readonly<Record<Phase, true>> = {
+  receiving: true,
+  held: true,
+  attempt: true,
+  backoff: true,
+  relaying: true,
+};
+
+/** Gauges that are read when somebody asks for the metrics, and cost nothing until then. */
+export function watchProxies(
+  register: Registry,
+  prefix: string,
+  models: ModelLabels,
+): (proxy: VeniceProxy) => void {
+  const proxies = new Set<VeniceProxy>();
+  const buckets = onceATick(() => fullestOf([...proxies]));
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    fill: (told: Gauge) => void,
+  ): Gauge =>
+    new Gauge({
+      name: prefix + name,
+      help,
+      labelNames: [...labelNames],
+      registers: [register],
+      collect() {
+        this.reset();
+        fill(this);
+      },
+    });
+
+  gauge('requests_in_flight', 'Requests that have not ended, by phase.', ['phase'], (told) => {
+    for (const phase of Object.keys(PHASES)) told.set({ phase }, 0);
+    for (const proxy of proxies) for (const { phase } of proxy.requests()) told.inc({ phase });
+  });
+  gauge('queue_length', 'Requests that are held.', ['model', 'key'], (told) => {
+    for (const { model, key, waiting } of buckets()) {
+      told.inc({ model: models.of(model), key }, waiting);
+    }
+  });
+  gauge('queue_oldest_seconds', 'Since when the oldest is held.', ['model', 'key'], (told) => {
+    for (const { model, key, oldestWaitMs = 0 } of buckets()) {
+      const name = models.of(model);
+      if (name !== OTHER) told.set({ model: name, key }, oldestWaitMs / 1_000);
+    }
+  });
+  for (const [name, help, read] of WINDOW_GAUGES) {
+    gauge(name, help, ['model', 'key', 'unit'], (told) => {
+      for (const { model: id, key, requests, tokens } of buckets()) {
+        const model = models.of(id);
+        if (model === OTHER) continue;
+        for (const [unit, window] of Object.entries({ requests, tokens })) {
+          const value = window && read(window);
+          if (value !== undefined) told.set({ model, key, unit }, value);
+        }
+      }
+    });
+  }
+  return (proxy) => void proxies.add(proxy);
+}
+
+type WindowState = NonNullable<BucketState['requests']>;
+
+const WINDOW_GAUGES: readonly (readonly [
+  name: string,
+  help: string,
+  read: (window: WindowState) => number | undefined,
+])[] = [
+  ['window_limit', 'What a window of a key (a hash) holds.', ({ limit }) => limit],
+  ['window_remaining', 'What is left of it.', ({ remaining }) => remaining],
+];
+
+/** The gauges are all read in one tick: what they share is made once. */
+function onceATick<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    if (made === undefined) {
+      made = { value: make() };
+      queueMicrotask(() => {
+        made = undefined;
+      });
+    }
+    return made.value;
+  };
+}
+
+function fullestOf(proxies: readonly VeniceProxy[]): readonly BucketState[] {
+  const all = proxies.flatMap((proxy) => proxy.buckets());
+  if (all.length <= MOST_BUCKETS) return all;
+  return all.toSorted((one, other) => other.waiting - one.waiting).slice(0, MOST_BUCKETS);
+}
