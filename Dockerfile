@@ -5,10 +5,12 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY lib lib
 COPY examples examples
-# The client for REDIS_URL is optional in the package, and so a devDependency: here it stays.
+# What REDIS_URL and /metrics need is optional in the package, and so devDependencies: here they stay.
 RUN npm run build \
-  && npm pkg set "dependencies.redis=$(node -p 'require("./package.json").devDependencies.redis')" \
-  && npm pkg delete devDependencies.redis \
+  && for name in redis prom-client; do \
+    npm pkg set "dependencies.$name=$(node -p "require('./package.json').devDependencies['$name']")" \
+    && npm pkg delete "devDependencies.$name" || exit 1; \
+  done \
   && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim

@@ -28,6 +28,7 @@ const DEFAULTS: ServerSettings = {
   requestTimeoutMs: 1_800_000,
   guardsLentKey: false,
   statusAccess: 'nobody',
+  hasMetrics: true,
 };
 
 describe('settingsFromEnv', () => {
@@ -71,6 +72,7 @@ describe('settingsFromEnv', () => {
     ['REQUEST_TIMEOUT', '60', { requestTimeoutMs: 60_000 }],
     ['ALLOW_OPEN_KEY', '0', {}],
     ['STATUS_PAGE', '0', {}],
+    ['METRICS', '0', { hasMetrics: false }],
     ['STATUS_PAGE', '1', { statusAccess: 'everyone' }],
   ];
   test.each(accepted)('%s=%s is understood', (variable, text, expected) => {
@@ -89,9 +91,9 @@ describe('settingsFromEnv', () => {
     ['PROXY_PATH_PREFIX', '/api//v1', /a path of letters/],
     ['PROXY_PATH_PREFIX', '/api/../v1', /a path of letters/],
     ['PROXY_PATH_PREFIX', '/a%20b', /a path of letters/],
-    ['PROXY_PATH_PREFIX', '/health', /not \/health, \/ready or \/status/],
-    ['PROXY_PATH_PREFIX', '/Ready/', /not \/health, \/ready or \/status/],
-    ['PROXY_PATH_PREFIX', '/status', /not \/health, \/ready or \/status/],
+    ['PROXY_PATH_PREFIX', '/health', /not \/health, \/ready, \/status or/],
+    ['PROXY_PATH_PREFIX', '/Ready/', /not \/health, \/ready, \/status or/],
+    ['PROXY_PATH_PREFIX', '/status', /not \/health, \/ready, \/status or/],
     ['CORS_ORIGIN', 'app.example', /origins such as/],
     ['CORS_ORIGIN', 'https://app.example/', /origins such as/],
     ['CORS_ORIGIN', 'https://*.example', /origins such as/],
@@ -108,6 +110,7 @@ describe('settingsFromEnv', () => {
     ['REQUEST_TIMEOUT', '59', /no less than `HEADERS_TIMEOUT` \(60\)/],
     ['ALLOW_OPEN_KEY', 'yes', /1 or 0/],
     ['STATUS_PAGE', 'on', /1 or 0/],
+    ['METRICS', 'on', /1 or 0/],
   ];
   test.each(refused)('%s=%s is refused by name', (variable, text, allowed) => {
     const read = (): ServerSettings => settings({ [variable]: text });

@@ -117,6 +117,7 @@ describe('what is served', () => {
       corsOrigins: [],
       guardsLentKey: false,
       statusAccess: 'nobody' as const,
+      hasMetrics: false,
     };
     const { app } = createServerApp(settings, {});
     const { json } = app.response;

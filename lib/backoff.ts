@@ -35,7 +35,7 @@ export const RETRY_REASONS = [
   'rate limit',
 ] as const;
 
-export type RetryReason = (typeof RETRY_REASONS)[number] | `status ${number}`;
+type RetryReason = (typeof RETRY_REASONS)[number] | `status ${number}`;
 
 export interface Delay {
   readonly delayMs: number;

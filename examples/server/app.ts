@@ -3,9 +3,10 @@ import type { ErrorRequestHandler, Express, RequestHandler } from 'express';
 import { createHealthCheck, createVeniceProxy } from 'venice-proxy';
 import type { VeniceProxy, VeniceProxyOptions } from 'venice-proxy';
 import { crossOrigin } from './cross-origin.ts';
-import { entryKeyCheck, requireEntryKey } from './entry-key.ts';
+import { entryKeyCheck, requireAnyEntryKey, requireEntryKey } from './entry-key.ts';
 import { guardLentKey } from './lent-key.ts';
 import { logServer } from './logs.ts';
+import { ServerMetrics } from './metrics.ts';
 import { sayOllamaIsRunning } from './ollama-clients.ts';
 import { leadToPrefix } from './other-places.ts';
 import { createReadyCheck } from './ready.ts';
@@ -22,21 +23,23 @@ export interface ServerApp {
   readonly proxy: VeniceProxy;
   /** What the status page lives on; `undefined` where there is none. */
   readonly statusFeed: StatusFeed | undefined;
+  /** To be loaded when the server listens; `undefined` where there are none. */
+  readonly metrics: ServerMetrics | undefined;
 }
 
 /** Mounts the proxy behind what a server of its own needs: health, CORS, entry keys. */
 export function createServerApp(
   settings: Pick<
     ServerSettings,
-    'pathPrefix' | 'entryKeys' | 'corsOrigins' | 'guardsLentKey' | 'statusAccess'
+    'pathPrefix' | 'entryKeys' | 'corsOrigins' | 'guardsLentKey' | 'statusAccess' | 'hasMetrics'
   >,
   options: VeniceProxyOptions,
 ): ServerApp {
   const { pathPrefix, entryKeys, corsOrigins, guardsLentKey, statusAccess } = settings;
   const history = statusAccess === 'nobody' ? undefined : new StatusHistory();
-  const proxy = createVeniceProxy(
-    history === undefined ? options : { ...options, on: history.hooks },
-  );
+  const metrics = settings.hasMetrics ? new ServerMetrics() : undefined;
+  const on = [history?.hooks, metrics?.hooks].filter((hooks) => hooks !== undefined);
+  const proxy = createVeniceProxy({ ...options, on });
   const statusFeed = history === undefined ? undefined : new StatusFeed(proxy, history);
   // Where we bring the key for the upstream, `Authorization` is free for the entry key.
   const entryHeader = options.apiKey === undefined ? 'x-proxy-api-key' : 'authorization';
@@ -49,6 +52,10 @@ export function createServerApp(
       '/status',
       statusRoutes(statusFeed, guardStatus(statusAccess, entryKeyCheck(entryKeys))),
     );
+  if (metrics !== undefined) {
+    if (guardsLentKey) app.use('/metrics', guardLentKey([]));
+    app.get('/metrics', requireAnyEntryKey(entryKeys), metrics.handler);
+  }
   app.use(crossOrigin(corsOrigins));
   app.get('/health', createHealthCheck(proxy));
   app.get('/ready', createReadyCheck(proxy));
@@ -59,7 +66,7 @@ export function createServerApp(
   app.use(pathPrefix, requireEntryKey(entryKeys, entryHeader), proxy);
   app.use(answerNotFound(pathPrefix));
   app.use(answerFailure());
-  return { app, proxy, statusFeed };
+  return { app, proxy, statusFeed, metrics };
 }
 
 function answerNotFound(pathPrefix: string): RequestHandler {

@@ -3,6 +3,18 @@ import type { Request, RequestHandler } from 'express';
 import { logServer } from './logs.ts';
 import { sendError } from './send-error.ts';
 
+/** Lets in who brings one of the keys in either place; with no keys, everyone. */
+export function requireAnyEntryKey(keys: readonly string[]): RequestHandler {
+  const [inAuthorization, inHeader] = [
+    requireEntryKey(keys, 'authorization'),
+    requireEntryKey(keys, 'x-proxy-api-key'),
+  ];
+  return function checkAnyEntryKey(req, res, next): void {
+    const check = req.headers['x-proxy-api-key'] === undefined ? inAuthorization : inHeader;
+    void check(req, res, next);
+  };
+}
+
 /** Where the entry key stands: in `Authorization`, unless clients bring a Venice key there. */
 export type EntryHeader = 'authorization' | 'x-proxy-api-key';
 

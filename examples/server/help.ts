@@ -27,7 +27,8 @@ the API key of an OpenAI client, when VENICE_API_KEY is set; in X-Proxy-Api-Key
 when it is not.
 
 Beside the API there are GET /health (this process runs), GET /ready (the target
-answers, too) and the status page at /status, where STATUS_PAGE lets it be.`;
+answers, too), GET /metrics for Prometheus, which also asks for one of the keys,
+and the status page at /status, where STATUS_PAGE lets it be.`;
 
 /** The text of `--help`. */
 export function helpText(): string {

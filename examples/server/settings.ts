@@ -36,6 +36,8 @@ export interface ServerSettings {
   /** The operator's key is lent to whoever is on this machine: web pages are kept out. */
   readonly guardsLentKey: boolean;
   readonly statusAccess: StatusAccess;
+  /** Whether `/metrics` is answered. */
+  readonly hasMetrics: boolean;
 }
 
 /** What decides beside the environment. */
@@ -84,6 +86,7 @@ export function settingsFromEnv(env: Env, { lendsKey, isTerminal }: Surroundings
     redis: read('REDIS_URL', redisAddress),
     guardsLentKey: lendsKey && !isOpenAllowed && entryKeys.length === 0,
     statusAccess: statusAccess(read('STATUS_PAGE', optionalFlag), host, entryKeys),
+    hasMetrics: read('METRICS', flag),
   };
   if (settings.guardsLentKey && !isLoopback(settings.host)) {
     throw new TypeError(
@@ -140,11 +143,11 @@ function portNumber(name: string, text: string): number {
 function pathPrefix(name: string, text: string): string {
   // Plain characters, so that Express reads no pattern into it.
   const isPlain = text === '/' || /^(\/[\w.~-]+)+\/?$/.test(text);
-  const isTaken = /^\/(health|ready|status)\/?$/i.test(text);
+  const isTaken = /^\/(health|ready|status|metrics)\/?$/i.test(text);
   if (!isPlain || isTaken || text.split('/').some((part) => part === '.' || part === '..')) {
     throw invalid(
       name,
-      'a path of letters, digits and -._~ such as /api/v1, but not /health, /ready or /status',
+      'a path of letters, digits and -._~ such as /api/v1, but not /health, /ready, /status or /metrics',
       JSON.stringify(text),
     );
   }

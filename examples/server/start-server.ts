@@ -66,7 +66,7 @@ async function serve(
   options: VeniceProxyOptions,
   redis?: RedisClient,
 ): Promise<RunningServer> {
-  const { app, proxy, statusFeed } = createServerApp(settings, options);
+  const { app, proxy, statusFeed, metrics } = createServerApp(settings, options);
   const server = createHttpServer(app, settings);
   const connections = new Connections(server, settings.maxConnections);
   const port = await listen(server, settings);
@@ -77,6 +77,7 @@ async function serve(
   const REDIS_URL = settings.redis?.shown;
   logServer('configuration', configuration({ ...env, DEBUG, LOG_FORMAT, REDIS_URL }));
   logServer('listening', { url });
+  void metrics?.load(proxy);
   const statusUrl = statusFeed && new URL('/status', url).href;
   if (statusUrl !== undefined) logServer('status page', { url: statusUrl });
 

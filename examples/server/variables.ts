@@ -141,6 +141,10 @@ export const SERVER_VARIABLES = table({
     shown: 'on loopback, or with an entry key',
     help: 'Status page at /status: 1 on every address, 0 nowhere.',
   },
+  METRICS: {
+    fallback: '1',
+    help: '0: no GET /metrics; it needs npm install prom-client.',
+  },
   LOG_FORMAT: {
     fallback: '',
     shown: 'pretty on a terminal, else json',
