@@ -217,10 +217,9 @@ describe('what the README shows', () => {
     // An app that has installed the package.
     folder = await mkdtemp(path.join(tmpdir(), 'venice-proxy-readme-'));
     await mkdir(path.join(folder, 'node_modules'));
-    const installed = ['express', 'openai', 'prom-client', 'redis', '@types'].map((name) => [
-      name,
-      `node_modules/${name}`,
-    ]);
+    const installed = ['express', 'openai', 'prom-client', 'redis', '@opentelemetry', '@types'].map(
+      (name) => [name, `node_modules/${name}`],
+    );
     for (const [name = '', place = ''] of [['venice-proxy', '.'], ...installed]) {
       // oxlint-disable-next-line no-await-in-loop -- a handful of links
       await symlink(path.join(ROOT, place), path.join(folder, 'node_modules', name));

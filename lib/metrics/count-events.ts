@@ -3,8 +3,9 @@ import type { Registry } from 'prom-client';
 import { RETRY_REASONS } from '../backoff.ts';
 import { PROXY_ERRORS } from '../errors.ts';
 import type { AnswerEvent, ProxyHooks } from '../hooks.ts';
+import { knownRoute } from '../known-routes.ts';
 import { HOLD_REASONS } from '../rate-gate/gate-store.ts';
-import { BoundedNames, NONE, OTHER, routeLabel, wordLabel } from './labels.ts';
+import { BoundedNames, NONE, OTHER, wordLabel } from './labels.ts';
 import type { ModelLabels } from './labels.ts';
 
 const MOST_PARAMETERS = 50;
@@ -110,7 +111,7 @@ function answerRows(
   const rows = new Map<string, AnswerRow>();
 
   return function rowOf({ request, status, outcome }, model): AnswerRow {
-    const route = routeLabel(request.path);
+    const route = knownRoute(request.path);
     const name = `${route} ${model} ${status} ${outcome}`;
     let row = rows.get(name);
     if (row === undefined) {

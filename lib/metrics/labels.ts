@@ -1,47 +1,12 @@
-import { REPLAY_TABLE } from '../replay-policy.ts';
+import { OTHER_ROUTE } from '../known-routes.ts';
 
 // Whatever a client can write must not make new series without an end: each is kept for ever.
 
-export const OTHER = 'other';
+export const OTHER = OTHER_ROUTE;
 export const NONE = 'none';
 
 const MOST_MODELS = 200;
 const LONGEST_NAME = 100;
-
-/** What clients ask beside the routes that the replay table names. */
-const READ_ROUTES = [
-  '/models',
-  '/models/traits',
-  '/models/compatibility_mapping',
-  '/api_keys/rate_limits',
-  '/api_keys/rate_limits/log',
-  '/image/styles',
-  '/characters',
-  '/billing/balance',
-  '/billing/usage',
-  '/video/quote',
-  '/video/retrieve',
-  '/audio/quote',
-  '/audio/retrieve',
-  '/api/version',
-  '/api/tags',
-  '/api/ps',
-  '/api/show',
-  '/api/chat',
-  '/api/generate',
-  '/api/embed',
-  '/api/embeddings',
-];
-
-const ROUTES: ReadonlySet<string> = new Set([
-  ...REPLAY_TABLE.map(([, route]) => route).filter((route) => !route.includes('*')),
-  ...READ_ROUTES,
-]);
-
-/** The path of a known route, else `other`. */
-export function routeLabel(path: string): string {
-  return ROUTES.has(path) ? path : OTHER;
-}
 
 /** Names of which the first so many are told, the others are `other`. */
 export class BoundedNames {
