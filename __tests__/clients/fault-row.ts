@@ -81,6 +81,14 @@ export async function forEachName<Value, Result>(
   return Object.fromEntries(await Promise.all(rows));
 }
 
+/** What a call is rejected with. */
+export async function errorOf(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    (value) => ({ value }),
+    (error: unknown) => error,
+  );
+}
+
 /** How all has ended when a client leaves in the middle of its only request. */
 export const ALL_ENDED = {
   upstreamAborted: [true],

@@ -9,6 +9,7 @@ import {
   AT_CAPACITY,
   LOST,
   endingOf,
+  errorOf,
   forEachName,
   startClientScene,
   throughFaults,
@@ -99,13 +100,6 @@ const KINDS = { CHAT, STREAM, TOOL_CALL, EMBEDDINGS, MODELS, ...BILLED };
 
 /** To any server, the second attempt of version 4 sends an upload whose stream is spent: it hangs. */
 const { TRANSCRIPTION: _hangs, ...KINDS_OF_4 } = KINDS;
-
-async function errorOf(call: Promise<unknown>): Promise<unknown> {
-  return call.then(
-    (value) => ({ value }),
-    (error: unknown) => error,
-  );
-}
 
 describe.each(VERSIONS)('the OpenAI SDK %s', (version, Sdk) => {
   const connect = (baseURL: string): OpenAI => new Sdk({ apiKey: 'sdk-key', baseURL });
