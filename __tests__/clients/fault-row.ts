@@ -38,7 +38,7 @@ export interface Kind<Client> {
 
 /** What a call gave, and what it took. */
 export interface Outcome {
-  /** What its user sees: the same as straight from the upstream. */
+  /** Whether its user sees what they see without faults. */
   readonly same: boolean;
   /** Statuses of the upstream's answers; `lost`: a connection that broke. */
   readonly upstream: readonly (number | 'lost')[];
@@ -46,21 +46,27 @@ export interface Outcome {
   readonly requests: number;
 }
 
-/** Asks straight, then through the proxy with the row of faults in the way. */
+/**
+ * Asks undisturbed, then with the row of faults in the way.
+ *
+ * @param options - of the proxy; only with `ollama` has the stand-in no such API of its own
+ */
 export async function throughFaults<Client>(
   kind: Kind<Client>,
   connect: (baseUrl: string) => Client,
+  options: Options = {},
 ): Promise<Outcome> {
-  const { baseUrl, target, venice, recorder } = await startClientScene();
-  const straight = await kind.ask(connect(target));
-  const before = venice.calls.length;
+  const { baseUrl, target, venice, recorder } = await startClientScene(options);
+  const undisturbed = await kind.ask(connect(options.ollama === true ? baseUrl : target));
+  const callsBefore = venice.calls.length;
+  const answersBefore = recorder.answers.length;
   venice.script(...(kind.billed ? BILLED_ROW : FREE_ROW));
   const got = await kind.ask(connect(baseUrl));
-  await recorder.ended();
+  await recorder.ended(answersBefore + 1);
   return {
-    same: straight !== undefined && JSON.stringify(got) === JSON.stringify(straight),
-    upstream: venice.calls.slice(before).map(({ status }) => status ?? 'lost'),
-    requests: recorder.answers.length,
+    same: undisturbed !== undefined && JSON.stringify(got) === JSON.stringify(undisturbed),
+    upstream: venice.calls.slice(callsBefore).map(({ status }) => status ?? 'lost'),
+    requests: recorder.answers.length - answersBefore,
   };
 }
 
