@@ -206,6 +206,9 @@ const PLAIN = new Uint8Array(256).fill(1, 0x20);
 PLAIN[QUOTE] = 0;
 PLAIN[BACKSLASH] = 0;
 
+/** So many bytes are looked at one by one: names and numbers in quotes are rarely longer. */
+const SHORT_TEXT = 32;
+
 /** Without recursion: the depth is the client's choice. */
 function afterValue(json: Buffer, start: number): number {
   const outer: number[] = [];
@@ -266,25 +269,35 @@ function afterString(json: Buffer, start: number): number {
   let at = start + 1;
   for (;;) {
     at = afterPlain(json, at);
-    if (byteAt(json, at) === QUOTE) return at + 1;
-    if (byteAt(json, at) !== BACKSLASH) return INVALID;
-    at = afterEscape(json, at);
+    const code = byteAt(json, at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) at = afterEscape(json, at);
+    else if (PLAIN[code] === 1) at = afterMostOfString(json, at);
+    else return INVALID;
     if (at === INVALID) return INVALID;
   }
 }
 
+/** Behind the plain bytes that come next, or in the middle of many. */
 function afterPlain(json: Buffer, start: number): number {
-  const end = json.length - 3;
+  const end = Math.min(json.length, start + SHORT_TEXT);
   let at = start;
-  // Most of a body is this: four bytes for each look at the end.
-  for (; at < end; at += 4) {
-    if (PLAIN[json[at] ?? 0] === 0) return at;
-    if (PLAIN[json[at + 1] ?? 0] === 0) return at + 1;
-    if (PLAIN[json[at + 2] ?? 0] === 0) return at + 2;
-    if (PLAIN[json[at + 3] ?? 0] === 0) return at + 3;
-  }
-  while (PLAIN[byteAt(json, at)] === 1) at += 1;
+  while (at < end && PLAIN[json[at] ?? 0] === 1) at += 1;
   return at;
+}
+
+/**
+ * To the next quote at one leap, as the system's own search takes a hundredth of the time of
+ * anything that looks at each byte. Control bytes and escapes that JSON does not have are leapt
+ * over: where the string ends they do not change, and whoever reads it will complain of them.
+ */
+function afterMostOfString(json: Buffer, start: number): number {
+  const quote = json.indexOf(QUOTE, start);
+  if (quote === -1) return INVALID;
+  let at = quote;
+  while (at > start && json[at - 1] === BACKSLASH) at -= 1;
+  // Two and two they are backslashes; one that is left over escapes the quote.
+  return (quote - at) % 2 === 0 ? quote : quote + 1;
 }
 
 function afterEscape(json: Buffer, backslash: number): number {
