@@ -15,13 +15,16 @@ export interface Log {
 // What it returns becomes part of a format string: hence the doubled signs.
 createDebug.formatters['F'] ??= (fields: LogFields) => formatFields(fields).replaceAll('%', '%%');
 
+// oxlint-disable-next-line no-control-regex -- meant
+const PLAIN_VALUE = /^[^\s"=\u0000-\u001f\u007f-\u009f]+$/;
+
 /** `key=value` pairs, quoted where a value is not plain; no control character comes out as one. */
 export function formatFields(fields: LogFields): string {
   let text = '';
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     const shown = String(value);
-    text += ` ${name}=${/^[^\s"=\p{Cc}]+$/u.test(shown) ? shown : quote(shown)}`;
+    text += ` ${name}=${PLAIN_VALUE.test(shown) ? shown : quote(shown)}`;
   }
   return text;
 }
@@ -31,11 +34,12 @@ function quote(text: string): string {
   return escapeControls(JSON.stringify(text));
 }
 
+// By their numbers: a bundler may make a new expression of `\p{Cc}` for each line.
+// oxlint-disable-next-line no-control-regex -- meant
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
 function escapeControls(text: string): string {
-  return text.replace(
-    /\p{Cc}/gu,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return text.replace(CONTROLS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 export function createLog(name: string): Log {

@@ -1,3 +1,5 @@
+import { parseJson } from './json-value.ts';
+
 /**
  * Edits of a JSON text that leave every other byte as its author wrote it. `JSON.parse` and
  * `JSON.stringify` would change 12345678901234567890 and 1.0, lose duplicate names, and take twice
@@ -34,7 +36,8 @@ const MOST_NULLS = 1_000;
  * @param nullsToo - finds those whose value is `null`, too, up to a thousand
  * @returns `undefined` when the bytes are anything but exactly one JSON object (RFC 8259, no byte
  * order mark), it is more than a million levels deep, or it has thousands of such members: then
- * nobody is to touch them. Invalid UTF-8 inside of strings is tolerated.
+ * nobody is to touch them. Inside of strings invalid UTF-8 is tolerated, and in long ones whatever
+ * does not change where they end.
  */
 export function findMembers(
   json: Buffer,
@@ -63,6 +66,7 @@ export function findMembers(
     if (next !== COMMA && next !== BRACE_CLOSE) return undefined;
     const commaAfter = next === COMMA ? at : undefined;
     const name = decodeString(json.toString('utf8', start, nameEnd));
+    if (name === undefined) return undefined;
     const isWantedNull = nulls < MOST_NULLS && byteAt(json, valueStart) === SMALL_N;
     if (isWantedNull) nulls += 1;
     if (isWantedNull || wanted.has(name)) {
@@ -206,7 +210,7 @@ const PLAIN = new Uint8Array(256).fill(1, 0x20);
 PLAIN[QUOTE] = 0;
 PLAIN[BACKSLASH] = 0;
 
-/** So many bytes are looked at one by one: names and numbers in quotes are rarely longer. */
+/** So much of a string is looked at byte by byte: names are rarely longer. */
 const SHORT_TEXT = 32;
 
 /** Without recursion: the depth is the client's choice. */
@@ -266,38 +270,40 @@ function afterScalar(json: Buffer, at: number): number {
 
 function afterString(json: Buffer, start: number): number {
   if (byteAt(json, start) !== QUOTE) return INVALID;
+  const short = Math.min(json.length, start + SHORT_TEXT);
   let at = start + 1;
-  for (;;) {
-    at = afterPlain(json, at);
-    const code = byteAt(json, at);
+  while (at < short) {
+    const code = json[at] ?? NO_BYTE;
+    if (PLAIN[code] === 1) {
+      at += 1;
+      continue;
+    }
     if (code === QUOTE) return at + 1;
-    if (code === BACKSLASH) at = afterEscape(json, at);
-    else if (PLAIN[code] === 1) at = afterMostOfString(json, at);
-    else return INVALID;
+    if (code !== BACKSLASH) return INVALID;
+    at = afterEscape(json, at);
     if (at === INVALID) return INVALID;
   }
-}
-
-/** Behind the plain bytes that come next, or in the middle of many. */
-function afterPlain(json: Buffer, start: number): number {
-  const end = Math.min(json.length, start + SHORT_TEXT);
-  let at = start;
-  while (at < end && PLAIN[json[at] ?? 0] === 1) at += 1;
-  return at;
+  return afterLongString(json, at);
 }
 
 /**
- * To the next quote at one leap, as the system's own search takes a hundredth of the time of
- * anything that looks at each byte. Control bytes and escapes that JSON does not have are leapt
- * over: where the string ends they do not change, and whoever reads it will complain of them.
+ * From quote to quote, as the system's own search takes a hundredth of the time of anything that
+ * looks at each byte. Control bytes and escapes that JSON does not have are leapt over: where the
+ * string ends they do not change, and whoever reads it will complain of them.
+ *
+ * @param start - inside of the string, and not inside of an escape
  */
-function afterMostOfString(json: Buffer, start: number): number {
-  const quote = json.indexOf(QUOTE, start);
-  if (quote === -1) return INVALID;
-  let at = quote;
-  while (at > start && json[at - 1] === BACKSLASH) at -= 1;
-  // Two and two they are backslashes; one that is left over escapes the quote.
-  return (quote - at) % 2 === 0 ? quote : quote + 1;
+function afterLongString(json: Buffer, start: number): number {
+  let from = start;
+  for (;;) {
+    const quote = json.indexOf(QUOTE, from);
+    if (quote === -1) return INVALID;
+    let at = quote;
+    while (at > from && json[at - 1] === BACKSLASH) at -= 1;
+    // Two and two they are backslashes; one that is left over escapes the quote.
+    if ((quote - at) % 2 === 0) return quote + 1;
+    from = quote + 1;
+  }
 }
 
 function afterEscape(json: Buffer, backslash: number): number {
@@ -381,9 +387,9 @@ function endsAt(json: Buffer, at: number): boolean {
   return afterSpace(json, at) === json.length;
 }
 
-/** A string's value, from its quotes on. */
-function decodeString(text: string): string {
+/** A string's value, from its quotes on; `undefined` where it has escapes that JSON does not have. */
+function decodeString(text: string): string | undefined {
   if (!text.includes('\\')) return text.slice(1, -1);
-  const value: string = JSON.parse(text);
-  return value;
+  const value = parseJson(text);
+  return typeof value === 'string' ? value : undefined;
 }

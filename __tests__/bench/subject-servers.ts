@@ -33,8 +33,13 @@ export const STARTS: Readonly<Record<SubjectName, Start>> = {
   'ours-no-retry': bundledServer({ MAX_RETRIES: '0' }),
   'ours-no-rewrite': bundledServer({ DROP_PARAMS: 'none', LEARN_PARAMS: '0' }),
   'ours-no-heartbeat': bundledServer({ HEARTBEAT: '0' }),
+  'ours-no-metrics': bundledServer({ METRICS: '0' }),
+  'ours-no-status': bundledServer({ STATUS_PAGE: '0' }),
   'ours-bare': bundledServer({
     DEBUG: '-venice-proxy:*',
+    METRICS: '0',
+    STATUS_PAGE: '0',
+    OLLAMA: '0',
     RATE_LIMIT: '0',
     MAX_RETRIES: '0',
     DROP_PARAMS: 'none',
@@ -133,19 +138,21 @@ async function answersAt(port: number): Promise<void> {
 }
 
 /** The server as its bin starts it, log lines included, with these variables. */
+/** As its users start it, but for the shell. */
 function bundledServer(variables: Readonly<Record<string, string>>): Start {
   return async (upstreamPort) => {
-    const { startServer } = (await import(
-      built('examples/server/start-server.js')
-    )) as typeof import('../../examples/server/start-server.ts');
-    const env = {
+    const port = await freePort();
+    Object.assign(process.env, {
       OPENAI_BASE_URL: targetAt(upstreamPort),
       HOST: '127.0.0.1',
-      PORT: '0',
+      PORT: String(port),
       MAX_QUEUE,
+      LOG_FORMAT: 'json',
       ...variables,
-    };
-    return (await startServer(env, false)).port;
+    });
+    process.argv.splice(2);
+    await import(built('examples/server/main.js'));
+    return port;
   };
 }
 

@@ -28,6 +28,8 @@ export type SubjectName =
   | 'ours-no-retry'
   | 'ours-no-rewrite'
   | 'ours-no-heartbeat'
+  | 'ours-no-metrics'
+  | 'ours-no-status'
   | 'ours-bare';
 
 /** What everything is compared with. */
@@ -100,6 +102,18 @@ export const SUBJECTS: readonly Subject[] = [
   {
     name: 'ours-no-heartbeat',
     title: 'ours without heartbeats',
+    address: asVenice,
+    works: VARIANT_WORKS,
+  },
+  {
+    name: 'ours-no-metrics',
+    title: 'ours without metrics',
+    address: asVenice,
+    works: VARIANT_WORKS,
+  },
+  {
+    name: 'ours-no-status',
+    title: 'ours without the status page',
     address: asVenice,
     works: VARIANT_WORKS,
   },
