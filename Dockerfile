@@ -5,6 +5,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY lib lib
 COPY examples examples
+COPY docs/*.mjs docs/
 # What REDIS_URL and /metrics need is optional in the package, and so devDependencies: here they stay.
 RUN npm run build \
   && for name in redis prom-client; do \

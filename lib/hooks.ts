@@ -152,6 +152,7 @@ export interface ProxyHooks {
   answer?: ((event: AnswerEvent) => void) | undefined;
 }
 
+/** @internal */
 export const HOOK_NAMES: Readonly<Record<keyof ProxyHooks, true>> = {
   request: true,
   attempt: true,
@@ -163,7 +164,10 @@ export const HOOK_NAMES: Readonly<Record<keyof ProxyHooks, true>> = {
   answer: true,
 };
 
-/** One set of hooks of several: each is told what it listens to, in their order. */
+/**
+ * One set of hooks of several: each is told what it listens to, in their order.
+ * @internal
+ */
 export function mergeHooks(sets: readonly ProxyHooks[]): Required<ProxyHooks> {
   return {
     request: merged(sets.map(({ request }) => request)),
@@ -187,7 +191,10 @@ function merged<E>(hooks: readonly (Hook<E> | undefined)[]): Hook<E> | undefined
   };
 }
 
-/** Calls a hook; a failure in a user's function is no reason for a request to fail. */
+/**
+ * Calls a hook; a failure in a user's function is no reason for a request to fail.
+ * @internal
+ */
 export function callHook<E>(hook: ((event: E) => void) | undefined, event: E): void {
   if (hook === undefined) return;
   const onError = (error: unknown): void => {

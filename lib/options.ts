@@ -248,7 +248,10 @@ export interface VeniceProxyOptions {
   on?: ProxyHooks | readonly ProxyHooks[] | undefined;
 }
 
-/** The options, complete, checked and converted; nothing below this file reads raw options. */
+/**
+ * The options, complete, checked and converted; nothing below this file reads raw options.
+ * @internal
+ */
 export interface Config {
   readonly target: URL;
   /** The target's path without a slash at its end: `''` or `/api/v1`. */
@@ -284,7 +287,10 @@ export interface Config {
   readonly on: Readonly<ProxyHooks>;
 }
 
-/** The defaults, in the units of the options. */
+/**
+ * The defaults, in the units of the options.
+ * @internal
+ */
 export const DEFAULTS = {
   target: 'https://api.venice.ai/api/v1',
   timeout: 300_000,
@@ -308,6 +314,7 @@ export const DEFAULTS = {
 const LONGEST_CONNECT_MS = 10_000;
 
 // A record, so that an option that is forgotten here does not compile.
+/** @internal */
 export const OPTION_NAMES: Readonly<Record<keyof VeniceProxyOptions, true>> = {
   target: true,
   timeout: true,
@@ -348,6 +355,7 @@ const TIMEOUT_NAMES: Readonly<Record<keyof Timeouts, true>> = {
 /**
  * Checks the options and completes them.
  * @throws TypeError that names the option, its value and what is allowed
+ * @internal
  */
 export function resolveOptions(options: VeniceProxyOptions = {}): Config {
   refuseUnknownKeys('options', options, OPTION_NAMES, 'the options of createVeniceProxy');

@@ -58,7 +58,10 @@ export interface VeniceProxy extends Router {
   drain(graceMs?: number): Promise<void>;
 }
 
-/** A request in flight, which the proxy may have to end by itself. */
+/**
+ * A request in flight, which the proxy may have to end by itself.
+ * @internal
+ */
 export interface Open {
   /** Where it stands among those that are open. */
   place: number;
@@ -67,7 +70,10 @@ export interface Open {
   state(now: number): RequestState;
 }
 
-/** What the requests of one router share. */
+/**
+ * What the requests of one router share.
+ * @internal
+ */
 export class ProxyState {
   draining = false;
   #heardAt = 0;

@@ -23,7 +23,10 @@ export type FailureCause =
   /** An answer that would be the same a second time. */
   | 'final';
 
-/** By route; `*` stands for one or more segments. The first match counts. */
+/**
+ * By route; `*` stands for one or more segments. The first match counts.
+ * @internal
+ */
 export const REPLAY_TABLE: readonly (readonly [string, string, ReplayClass])[] = [
   ['POST', '/x402/top-up', 'never'],
   ['POST', '/crypto/rpc', 'never'],
@@ -71,10 +74,12 @@ const PATTERNS = REPLAY_TABLE.filter(([, route]) => route.includes('*')).map(
   },
 );
 
+/** @internal */
 export function isReplayClass(value: unknown): value is ReplayClass {
   return value === 'always' || value === 'refused-only' || value === 'never';
 }
 
+/** @internal */
 export function replayClassOf(method: string, route: string): ReplayClass {
   const spelt = ROUTES.get(`${method} ${route}`);
   if (spelt !== undefined) return spelt;
@@ -115,6 +120,7 @@ const REPLAYED: Readonly<Record<FailureCause, Readonly<Record<ReplayClass, boole
   final: { always: false, 'refused-only': false, never: false },
 };
 
+/** @internal */
 export function causeOfStatus(status: number): FailureCause {
   if (status === 429 || status === 503) return 'refused';
   if (status === 408 || status === 500 || status === 502) return 'failed';
@@ -122,6 +128,7 @@ export function causeOfStatus(status: number): FailureCause {
   return status === 504 ? 'timeout' : 'final';
 }
 
+/** @internal */
 export interface ReplayQuestion {
   readonly replayClass: ReplayClass;
   readonly cause: FailureCause;
@@ -131,7 +138,10 @@ export interface ReplayQuestion {
   readonly shouldRetry: string | undefined;
 }
 
-/** `undefined`: it may be sent again. Otherwise why not, for the log. */
+/**
+ * `undefined`: it may be sent again. Otherwise why not, for the log.
+ * @internal
+ */
 export function reasonAgainstReplay(question: ReplayQuestion): string | undefined {
   const { replayClass, cause, bodyAtHand, shouldRetry } = question;
   if (cause === 'final') return 'the answer is final';

@@ -19,7 +19,10 @@ const USAGE = '"usage"';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Keeps the end of a body that passes by. */
+/**
+ * Keeps the end of a body that passes by.
+ * @internal
+ */
 export class BodyTail {
   readonly #coding: string | undefined;
   #before = new Pieces();
@@ -58,7 +61,10 @@ export class BodyTail {
   }
 }
 
-/** The last `usage` that is an object and counts tokens, as chat, responses and embeddings do. */
+/**
+ * The last `usage` that is an object and counts tokens, as chat, responses and embeddings do.
+ * @internal
+ */
 export function usageIn(tail: Buffer): Usage | undefined {
   for (let at = tail.lastIndexOf(USAGE); at >= 0; at = lastBefore(tail, at)) {
     // In a text of the model's the quotes are escaped.
