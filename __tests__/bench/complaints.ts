@@ -12,7 +12,7 @@ export function complaints(chapters: readonly Chapter[]): string[] {
         return name === 'ours' && proof.kind !== 'done' ? [wrong(name, 'only relays it')] : [];
       });
     }
-    if (result.kind === 'growth') return [];
+    if (result.kind !== 'held') return [];
     return result.held.flatMap(({ subject: { name }, reason }) =>
       reason !== undefined && (name === 'ours' || name === BASE) ? [wrong(name, reason)] : [],
     );

@@ -1,3 +1,4 @@
+import type { ColdStart } from './cold-start.ts';
 import { ratios, spreadOf } from './figures.ts';
 import type { Percentiles, Spread } from './figures.ts';
 import type { Growth } from './growth-run.ts';
@@ -37,6 +38,7 @@ export function reportOf(chapters: readonly Chapter[], machine: readonly string[
 export function tableOf({ result }: Chapter): string {
   if (result.kind === 'work') return workTable(result.result);
   if (result.kind === 'held') return heldTable(result.held, result.what);
+  if (result.kind === 'cold-start') return startTable(result.starts);
   return growthTable(result.growth);
 }
 
@@ -133,6 +135,12 @@ function growthTable({ points, title, lines }: Growth): string {
     ...costs.map((cost) => `${show(cost, number)} µs`),
   ]);
   return markdown([title, ...points.map((point) => point.toLocaleString('en'))], rows);
+}
+
+function startTable(starts: readonly ColdStart[]): string {
+  const base = starts[0]?.rounds ?? [];
+  const rows = starts.map(({ title, rounds }) => [title, shown(rounds), ratioCell(rounds, base)]);
+  return markdown(['program', 'ms', '×'], rows);
 }
 
 function markdown(titles: readonly string[], rows: readonly (readonly string[])[]): string {

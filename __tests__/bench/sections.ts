@@ -1,4 +1,6 @@
 import type { Bench, Effort, Running } from './bench.ts';
+import { measureColdStart } from './cold-start.ts';
+import type { ColdStart } from './cold-start.ts';
 import { growBuckets, growConcurrency, growUptime } from './growth-run.ts';
 import type { Growth } from './growth-run.ts';
 import { measureCrowd, measureOpenStreams } from './held-run.ts';
@@ -11,7 +13,8 @@ import { createWork } from './work.ts';
 export type SectionResult =
   | { readonly kind: 'work'; readonly result: WorkResult }
   | { readonly kind: 'held'; readonly what: 'streams' | 'crowd'; readonly held: readonly Held[] }
-  | { readonly kind: 'growth'; readonly growth: Growth };
+  | { readonly kind: 'growth'; readonly growth: Growth }
+  | { readonly kind: 'cold-start'; readonly starts: readonly ColdStart[] };
 
 /** A part of the report, with a table of its own. */
 export interface Section {
@@ -47,6 +50,14 @@ export const SECTIONS: readonly Section[] = [
   growth('growth-concurrency', 'more requests at once', growConcurrency),
   growth('growth-buckets', 'more buckets', growBuckets),
   growth('growth-uptime', 'more requests in sequence', growUptime),
+  {
+    name: 'cold-start',
+    title: () => 'from the start of the program until it listens',
+    measure: async (_bench, _subjects, effort) => ({
+      kind: 'cold-start',
+      starts: await measureColdStart(effort),
+    }),
+  },
 ];
 
 function growth(

@@ -46,6 +46,8 @@ const GROWING: ReadonlySet<SubjectName> = new Set<SubjectName>(['bare-hpm', 'our
 
 /** Whether a subject is measured with a work, unless others are asked for. */
 export function isMeasured({ name, works }: Subject, work: string): boolean {
+  // That section starts by itself what it measures.
+  if (work === 'cold-start') return name === BASE;
   if (work.startsWith('growth-')) return GROWING.has(name);
   if (works !== undefined) return works.includes(work);
   return work !== CROWD || name === 'ours';
