@@ -17,6 +17,7 @@ import { ANSWER_HEADERS } from '../lib/headers.ts';
 import { HOOK_NAMES } from '../lib/hooks.ts';
 import { optionsFromEnv } from '../lib/options-from-env.ts';
 import { DEFAULTS, OPTION_NAMES, resolveOptions } from '../lib/options.ts';
+import * as documents from './helpers/documents.ts';
 import { ROOT, startProgram } from './helpers/program.ts';
 import type { Env, Program } from './helpers/program.ts';
 import { closeAfterTest, startScene } from './helpers/scene.ts';
@@ -24,26 +25,18 @@ import { send } from './helpers/serve.ts';
 
 const read = (file: string): Promise<string> => readFile(path.join(ROOT, file), 'utf8');
 
-const readme = await read('README.md');
+const pages = await documents.readPages();
+const blocks = documents.blocksOf(pages);
+const everything = pages.map(({ text }) => text).join('\n');
 const manifest = JSON.parse(await read('package.json')) as { scripts: Record<string, string> };
 const VARIABLES = { ...PROXY_VARIABLES, ...SERVER_VARIABLES };
 
-/** The cells of the table between two markers, without its head. */
-function tableOf(marker: string): string[][] {
-  const [, table = ''] = readme.split(new RegExp(`<!-- /?${marker} -->`));
-  const rows = table.split('\n').filter((line) => line.startsWith('|'));
-  return rows.slice(2).map((row) =>
-    row
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
-}
+const tableOf = (marker: string): string[][] => documents.tableOf(pages, marker);
 
-/** The blocks of code in one language. */
+/** The blocks of code in one language; the reference holds signatures, which no program can be. */
 function blocksOf(language: string): string[] {
-  const blocks = readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'));
-  return [...blocks].map(([, block = '']) => block);
+  const own = blocks.filter((block) => block.language === language && block.file !== 'docs/api.md');
+  return own.map(({ text }) => text);
 }
 
 const code = (text: string): string => `\`${text}\``;
@@ -101,7 +94,7 @@ describe('the tables in the README', () => {
 
   test('name every hook', () => {
     for (const name of Object.keys(HOOK_NAMES))
-      expect(readme).toMatch(new RegExp(`^    ${name}:`, 'm'));
+      expect(everything).toMatch(new RegExp(`^    ${name}:`, 'm'));
   });
 });
 
@@ -152,14 +145,9 @@ function anchorsOf(markdown: string): string[] {
 
 describe('links', () => {
   test('lead to files and headings that are there', async () => {
-    const docs = await readdir(path.join(ROOT, 'docs'));
-    const pages = [
-      'README.md',
-      'CHANGELOG.md',
-      ...docs.filter((file) => file.endsWith('.md')).map((file) => `docs/${file}`),
-    ];
+    const files = [...pages.map(({ file }) => file), 'CHANGELOG.md', 'docs/llms.txt'];
     const links: (readonly [string, string, string])[] = [];
-    for (const page of pages) {
+    for (const page of files) {
       // oxlint-disable-next-line no-await-in-loop -- a handful of files
       for (const [, link = ''] of (await read(page)).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
         const [file = '', anchor = ''] = link.split('#');
@@ -176,8 +164,10 @@ describe('links', () => {
     }
   });
 
-  test('npm scripts that the README names exist', () => {
-    const named = [...readme.matchAll(/\bnpm (?:run )?([\w:]+)/g)].map(([, name = '']) => name);
+  test('npm scripts that are named exist', () => {
+    const named = [...everything.matchAll(/(?:`|^|&& )npm (?:run )?([\w:]+)/gm)].map(
+      ([, name = '']) => name,
+    );
     const scripts = named.filter((name) => !['ci', 'install'].includes(name));
     expect(scripts).toEqual(expect.arrayContaining(['start', 'test', 'check']));
     for (const name of scripts) expect(Object.keys(manifest.scripts)).toContain(name);
@@ -237,7 +227,10 @@ describe('what the README shows', () => {
     async () => {
       await demo.printed(/Now it is yours/);
       const shown = constant(demo.output);
-      const transcripts = blocksOf('console');
+      // Those of the page of troubles are of other scenes; a test of its own plays them.
+      const transcripts = blocks
+        .filter(({ file, language }) => language === 'console' && !file.includes('troubleshooting'))
+        .map(({ text }) => text);
       expect(transcripts.join('')).toContain('venice-proxy:forward');
       for (const transcript of transcripts) expect(shown).toContain(constant(transcript));
     },
@@ -317,14 +310,44 @@ describe('what the README shows', () => {
   });
 });
 
+/** How the blocks of each kind are tried; what stands here only says why they are not. */
+const TRIED: Readonly<Record<string, string>> = {
+  'README.md ts': 'passes the type check; some run',
+  'README.md sh': 'runs',
+  'README.md console': 'is what the demo shows',
+  'docs/api.md ts': 'is made from the types',
+  'docs/clients.md js': 'runs, in clients-page.test.ts',
+  'docs/clients.md json': 'are settings of other programs',
+  'docs/clients.md yaml': 'are settings of other programs',
+  'docs/clients.md python': 'needs Python and its SDK, which are not installed here',
+  'docs/clients.md sh': 'runs',
+  'docs/deployment.md sh': 'runs, but for what changes the machine',
+  'docs/development.md sh': 'runs',
+  'docs/express.md ts': 'passes the type check',
+  'docs/observing.md ts': 'passes the type check',
+  'docs/rate-limits.md ts': 'passes the type check',
+  'docs/rate-limits.md console': 'is what the demo shows',
+  'docs/troubleshooting.md console': 'is what the server says, in troubleshooting.test.ts',
+};
+
+test('each documented snippet is tried, or it is known why not', () => {
+  const kinds = new Set(blocks.map(({ file, language }) => `${file} ${language}`));
+  expect([...kinds].toSorted()).toEqual(Object.keys(TRIED).toSorted());
+});
+
 describe('a line for the shell', () => {
   const lines = blocksOf('sh').flatMap((block) => block.trim().split('\n'));
-  const docker = lines.filter((line) => line.startsWith('docker '));
+  // What changes the machine; the files that it names are read in recipes.test.ts.
+  const machine = lines.filter((line) => /^(npm install|install|cp|systemctl|kubectl) /.test(line));
+  const docker = lines.filter((line) => line.startsWith('docker build '));
+  const compose = lines.filter((line) => line === 'docker compose up');
+  const envFile = lines.filter((line) => line.startsWith('node --env-file='));
   const help = lines.filter((line) => line.includes('--help'));
   const curl = lines.filter((line) => line.startsWith('curl '));
   const standIn = lines.filter((line) => line.startsWith('node dist/examples/stand-in'));
   const check = lines.filter((line) => line.includes('--check'));
-  const others = new Set([...docker, ...help, ...curl, ...standIn, ...check]);
+  const tried = [help, curl, standIn, check, envFile, docker, compose, machine];
+  const others = new Set(tried.flat());
   const servers = lines.filter((line) => !others.has(line));
 
   test('that starts the server begins with the build', () => {
@@ -379,6 +402,19 @@ describe('a line for the shell', () => {
     const program = startLine(line, { OPENAI_BASE_URL: target });
     expect(await program.ended).toBe(0);
     expect(program.output).toContain(target);
+  });
+
+  test.each(envFile)('starts a server with the variables of a file: %s', async (line) => {
+    const file = path.join(await mkdtemp(path.join(tmpdir(), 'venice-proxy-env-')), '.env');
+    closeAfterTest(() => rm(path.dirname(file), { recursive: true, force: true }));
+    await writeFile(file, 'PORT=0\nHOST=127.0.0.1\nPROXY_PATH_PREFIX=/from/a/file\n');
+    expect(lines).toContain('cp .env.example .env');
+    const program = startLine(line.replace('=.env', `=${file}`));
+    closeAfterTest(() => {
+      program.kill('SIGKILL');
+      return program.ended;
+    });
+    expect(await program.printed(/http:\/\/127\.0\.0\.1:\d+\/from\/a\/file/)).not.toBeNull();
   });
 
   test.each(help)('tells every variable: %s', async (line) => {
