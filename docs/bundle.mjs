@@ -12,6 +12,7 @@ process.chdir(path.resolve(import.meta.dirname, '..'));
 
 const COMMON = {
   bundle: true,
+  charset: 'utf8',
   format: 'esm',
   logLevel: 'warning',
   outbase: '.',

@@ -1,5 +1,6 @@
 // Makes of the declarations that tsc has written what the package ships: those that its exports
-// reach, with the first sentence of each comment and the default. The rest stands in `docs/api.md`.
+// reach, with the first sentence of each comment and the default. The rest of the comments stands in
+// `docs/api.md`. What the main export reaches becomes one file.
 //
 //   node docs/declarations.mjs
 //
@@ -8,24 +9,64 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
-const DECLARATIONS = path.join(ROOT, 'dist/lib');
+const FOLDER = path.join(ROOT, 'dist/lib');
+const MAIN = path.join(FOLDER, 'index.d.ts');
+const JOINED = path.join(FOLDER, 'types.d.ts');
+const OWN_IMPORT = /(?<= from ')(\..+?)\.ts(?=')/g;
 
 const { exports } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-const shipped = new Set();
-for (const { types } of Object.values(exports)) if (types) reach(path.join(ROOT, types));
+const entries = Object.values(exports).flatMap(({ types }) => types ?? []);
 
-for (const name of readdirSync(DECLARATIONS, { recursive: true })) {
-  const file = path.join(DECLARATIONS, name);
+const texts = new Map();
+for (const name of readdirSync(FOLDER, { recursive: true })) {
+  const file = path.join(FOLDER, name);
   if (!name.endsWith('.d.ts')) continue;
-  if (shipped.has(file)) writeFileSync(file, shorten(readFileSync(file, 'utf8')));
-  else rmSync(file);
+  texts.set(file, readFileSync(file, 'utf8'));
+  rmSync(file);
 }
 
-function reach(file) {
-  if (shipped.has(file)) return;
-  shipped.add(file);
-  for (const [, from] of readFileSync(file, 'utf8').matchAll(/ from '(\..+?)\.ts'/g))
-    reach(path.join(path.dirname(file), `${from}.d.ts`));
+const joined = reach(MAIN, new Set());
+joined.delete(MAIN);
+const apart = new Set();
+for (const entry of entries) reach(path.join(ROOT, entry), apart);
+
+writeFileSync(JOINED, joinedText());
+for (const file of apart) {
+  if (joined.has(file)) continue;
+  const text = texts.get(file).replaceAll(OWN_IMPORT, (own, from) => {
+    if (!joined.has(imported(file, from))) return own;
+    const there = path.posix.relative(path.dirname(file), JOINED.replace('.d.ts', '.ts'));
+    return there.startsWith('.') ? there : `./${there}`;
+  });
+  writeFileSync(file, shorten(text));
+}
+
+function imported(file, from) {
+  return path.join(path.dirname(file), `${from}.d.ts`);
+}
+
+/** Adds a declaration file, and whatever it imports, to those that are there. */
+function reach(file, found) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, from] of texts.get(file).matchAll(OWN_IMPORT)) reach(imported(file, from), found);
+  return found;
+}
+
+function joinedText() {
+  const foreign = new Map();
+  let declarations = '';
+  for (const file of joined) {
+    for (const [, names, from] of texts
+      .get(file)
+      .matchAll(/^import .*?{ (.+) } from '([^.].*)';$/gm))
+      foreign.set(from, new Set([...(foreign.get(from) ?? []), ...names.split(', ')]));
+    declarations += shorten(texts.get(file).replaceAll(/^(?:import .*|export {};)\n/gm, ''));
+  }
+  const imports = [...foreign].map(
+    ([from, names]) => `import type { ${[...names].join(', ')} } from '${from}';\n`,
+  );
+  return imports.join('') + declarations;
 }
 
 function shorten(text) {

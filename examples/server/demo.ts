@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStandInVenice } from '../stand-in-venice/server.ts';
+import { createDemoVenice } from './demo-venice.ts';
 import { member } from './error-reason.ts';
 import { startServer } from './start-server.ts';
 import type { RunningServer } from './start-server.ts';
@@ -30,7 +30,7 @@ export async function startDemo(
   env: Env = process.env,
   print: (text: string) => void = (text) => void process.stdout.write(text),
 ): Promise<Demo> {
-  const standIn = createStandInVenice({ tokenDelayMs: WORD_MS, keptCalls: 0 });
+  const standIn = createDemoVenice(WORD_MS);
   const target = await standIn.listen();
   let running: RunningServer;
   try {
@@ -60,18 +60,9 @@ export async function startDemo(
     if (unused.length > 0) {
       print(`\n  Set, but not used in the demo:\n    ${unused.join('\n    ')}\n`);
     }
-    standIn.script({ kind: 'rate-limited', resetMs: 1_500 });
+    standIn.expect('limited');
     await ask(RATE_LIMIT, 'What happens at a rate limit?');
-    standIn.script(
-      {
-        kind: 'answer',
-        status: 503,
-        body: { error: 'The model is at capacity.', code: 'MODEL_AT_CAPACITY' },
-        // On a kept connection the reset would be taken for its belated end.
-        headers: { connection: 'close' },
-      },
-      { kind: 'reset', after: 'body' },
-    );
+    standIn.expect('busy', 'lost');
     await ask(FAILURES, 'And when something breaks?');
     await ask(STREAM, 'Please say this slowly, word by word.', true);
     print(instructions(url, statusUrl));
