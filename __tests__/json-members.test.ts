@@ -301,9 +301,9 @@ describe('findMembers', () => {
 
   test('gives no value for a long string that nobody can read', () => {
     const json = Buffer.from(String.raw`{"model":"${'a'.repeat(40)}\x"}`);
-    const [member] = findMembers(json, ALL) ?? [];
-    expect(member && scalarValue(json, member)).toBeUndefined();
-    expect(member?.name).toBe('model');
+    const [found] = findMembers(json, ALL) ?? [];
+    expect(found?.name).toBe('model');
+    expect(found && scalarValue(json, found)).toBeUndefined();
   });
 
   test('takes what JSON.parse takes, and nothing else but in long strings, of damaged bodies', () => {
@@ -329,12 +329,11 @@ describe('findMembers', () => {
           ]);
         }
         const members = findMembers(json, ALL);
-        if (members === undefined) {
-          expect(isObject(json.toString('latin1'))).toBe(false);
-          return;
-        }
-        expect(isObject(withShortStrings(json.toString('latin1')))).toBe(true);
-        expect(isObject(withShortStrings(json.toString('utf8')))).toBe(true);
+        const isTaken = members !== undefined;
+        const text = json.toString('latin1');
+        // What is taken is JSON but for its long strings, and what is not, is none at all.
+        expect(isTaken ? isObject(withShortStrings(text)) : isObject(text)).toBe(isTaken);
+        if (members === undefined) return;
         taken += 1;
         const rest = cutMembers(json, members, () => true).toString('latin1');
         expect(isObject(withShortStrings(rest))).toBe(true);
