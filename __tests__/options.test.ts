@@ -195,26 +195,6 @@ describe('target', () => {
     expect(resolve({ target: new URL(given) })).toMatchObject({ basePath, target: { href } });
   });
 
-  test('may be a list of sets, each of which is checked', () => {
-    const told: number[] = [];
-    const one = { retry: () => told.push(1) };
-    const other = { retry: () => told.push(2), drop: nothing };
-    expect(resolve({ on: [] }).on).toEqual({});
-    expect(resolve({ on: [one] }).on.retry).toBe(one.retry);
-    const { on } = resolve({ on: [one, other] });
-    expect(on.drop).toBe(nothing);
-    const request = { id: '1', method: 'GET', path: '/', model: undefined, stream: false };
-    on.retry?.({ request, attempt: 1, status: 503, reason: 'status 503', delayMs: 1 });
-    expect(told).toEqual([1, 2]);
-    expect(complaint({ on: [one, { drop: 5 }] })).toBe(
-      'Expected `on[1].drop` to be a function, got 5',
-    );
-    expect(complaint({ on: [one, { retires: nothing }] })).toMatch(
-      /^Unknown key `retires` in `on\[1\]`/,
-    );
-    expect(complaint({ on: [5] })).toMatch(/`on\[0\]`/);
-  });
-
   test('may be changed by its owner afterwards, and nothing comes of it', () => {
     const given = new URL('http://host/v1');
     const { target } = resolve({ target: given });
