@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Effort } from './bench.ts';
+import { freePort } from './free-port.ts';
 import { ROOT } from './root.ts';
 
 /** How long a program takes from its start until it can be connected to, in milliseconds. */
@@ -65,14 +65,6 @@ async function startOnce(file: string): Promise<number> {
     program.kill('SIGKILL');
     await ended;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 function canConnect(port: number): Promise<boolean> {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import express from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { freePort } from './free-port.ts';
 import { createNaiveApp } from './naive-app.ts';
 import { built } from './root.ts';
 import type { SubjectName } from './subjects.ts';
@@ -117,13 +118,6 @@ async function startPortkey(): Promise<number> {
   const main = resolve('@portkey-ai/gateway/build/start-server.js');
   await import(pathToFileURL(main).href);
   await answersAt(port);
-  return port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
   return port;
 }
 
