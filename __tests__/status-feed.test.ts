@@ -188,7 +188,10 @@ describe('the events of the status page', () => {
 describe('the feed', () => {
   test('looks at nothing while nobody watches', async () => {
     const live = new MadeUp();
-    const feed = new StatusFeed(live, new StatusHistory(), { lookAgainMs: 5, heartbeatMs: 1_000 });
+    const feed = new StatusFeed(live, new StatusHistory(), true, {
+      lookAgainMs: 5,
+      heartbeatMs: 1_000,
+    });
     await sleep(30);
     expect(live.looks).toBe(0);
     const res = unread();
@@ -204,7 +207,7 @@ describe('the feed', () => {
     const written: string[] = [];
     const res = unread();
     res.write = (text: string) => written.push(text) > 0;
-    const feed = new StatusFeed(new MadeUp(), new StatusHistory(), {
+    const feed = new StatusFeed(new MadeUp(), new StatusHistory(), true, {
       lookAgainMs: 5,
       heartbeatMs: 20,
     });
@@ -216,7 +219,10 @@ describe('the feed', () => {
 
   test('lets go who does not read', async () => {
     const live = new MadeUp();
-    const feed = new StatusFeed(live, new StatusHistory(), { lookAgainMs: 5, heartbeatMs: 1_000 });
+    const feed = new StatusFeed(live, new StatusHistory(), true, {
+      lookAgainMs: 5,
+      heartbeatMs: 1_000,
+    });
     const res = unread();
     feed.watch(res);
     const more = setInterval(() => {
@@ -241,7 +247,7 @@ describe('the feed', () => {
   test('tells who comes later the same as the others', () => {
     const live = new MadeUp();
     const history = new StatusHistory();
-    const feed = new StatusFeed(live, history, { lookAgainMs: 60_000, heartbeatMs: 60_000 });
+    const feed = new StatusFeed(live, history, true, { lookAgainMs: 60_000, heartbeatMs: 60_000 });
     const texts = ['', ''];
     const watchers = texts.map((_, i) => {
       const res = unread();

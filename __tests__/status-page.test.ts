@@ -243,6 +243,15 @@ describeWithChromium('the status page in a browser', () => {
     expect(await focused()).toBe('main');
   });
 
+  test.each([
+    ['the first answers will tell of them', {}, 'None known yet: the first answers will tell.'],
+    ['nobody keeps track of them', { RATE_LIMIT: '0' }, /^Not kept track of: RATE_LIMIT=0 /],
+  ])('says of limits that are not there that %s', async (_what, env, text) => {
+    const page = await look(await startTestServer(env));
+    const limits = page.getByRole('region', { name: 'Rate limits' });
+    await expect(limits.getByText(text).isVisible()).resolves.toBe(true);
+  });
+
   test('shows names as text, whatever is in them', async () => {
     const server = await startTestServer();
     const page = await look(server);

@@ -64,7 +64,7 @@ export async function playStatusScene(): Promise<StatusScene> {
   });
   const target = await standIn.listen();
   const proxy = createVeniceProxy({ target, baseRetryDelay: 4_000, on: history.hooks });
-  const feed = new StatusFeed(proxy, history);
+  const feed = new StatusFeed(proxy, history, true);
   const app = express();
   app.use(
     '/status',

@@ -40,7 +40,7 @@ export function createServerApp(
   const metrics = settings.hasMetrics ? new ServerMetrics() : undefined;
   const on = [history?.hooks, metrics?.hooks].filter((hooks) => hooks !== undefined);
   const proxy = createVeniceProxy({ ...options, on });
-  const statusFeed = history === undefined ? undefined : new StatusFeed(proxy, history);
+  const statusFeed = history && new StatusFeed(proxy, history, options.rateLimit !== false);
   // Where we bring the key for the upstream, `Authorization` is free for the entry key.
   const entryHeader = options.apiKey === undefined ? 'x-proxy-api-key' : 'authorization';
 

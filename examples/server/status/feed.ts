@@ -30,6 +30,7 @@ type Part = 'requests' | 'buckets' | 'plot' | 'draining';
 export class StatusFeed {
   readonly #live: Live;
   readonly #history: StatusHistory;
+  readonly #hasLimits: boolean;
   readonly #times: FeedTimes;
   readonly #watchers = new Set<ServerResponse>();
   /** Each part as JSON, as it was last told to all. */
@@ -39,9 +40,11 @@ export class StatusFeed {
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(live: Live, history: StatusHistory, times: FeedTimes = TIMES) {
+  /** @param hasLimits - whether the proxy keeps track of windows */
+  constructor(live: Live, history: StatusHistory, hasLimits: boolean, times: FeedTimes = TIMES) {
     this.#live = live;
     this.#history = history;
+    this.#hasLimits = hasLimits;
     this.#times = times;
   }
 
@@ -64,7 +67,7 @@ export class StatusFeed {
     // The others first: from here on all have been told the same.
     this.#look();
     const ended = `"ended":${JSON.stringify(this.#history.endedAfter(0))}`;
-    const whole = ['"whole":true', ...members(this.#told), ended];
+    const whole = ['"whole":true', `"limits":${this.#hasLimits}`, ...members(this.#told), ended];
     res.write(`retry: ${RECONNECT_MS}\n${eventOf(steadyClock(), whole)}`);
     this.#watchers.add(res);
     res.on('error', () => {});

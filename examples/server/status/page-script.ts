@@ -5,7 +5,7 @@
 export const SCRIPT = String.raw`
 'use strict';
 const STEP_MS = 15000, STEPS = 60, MOST_ENDED = 50;
-const state = { requests: { total: 0, shown: [] }, buckets: { total: 0, waiting: 0, shown: [] }, ended: [], plot: [], draining: false };
+const state = { requests: { total: 0, shown: [] }, buckets: { total: 0, waiting: 0, shown: [] }, ended: [], plot: [], draining: false, limits: true };
 let ahead = 0, isPaused = false, link = 'connecting', source, again;
 
 const get = (id) => document.getElementById(id);
@@ -149,6 +149,7 @@ function updateWindow(node, known, unit) {
 function renderBuckets() {
   const { total, shown } = state.buckets;
   get('no-buckets').hidden = total > 0;
+  put(get('no-buckets'), state.limits ? 'None known yet: the first answers will tell.' : 'Not kept track of: RATE_LIMIT=0 sends every request at once.');
   keep(get('buckets'), shown, ({ model, key }) => key + ' ' + (model || ''), newBucket, updateBucket);
   more('more-buckets', total - shown.length);
 }
@@ -285,7 +286,7 @@ function render() {
 function take({ data }) {
   const told = JSON.parse(data);
   ahead = told.now - Date.now();
-  for (const part of ['requests', 'buckets', 'plot', 'draining']) if (part in told) state[part] = told[part];
+  for (const part of ['requests', 'buckets', 'plot', 'draining', 'limits']) if (part in told) state[part] = told[part];
   const newest = (told.ended || []).reverse();
   state.ended = (told.whole ? newest : [...newest, ...state.ended]).slice(0, MOST_ENDED);
   link = 'live';

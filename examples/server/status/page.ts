@@ -42,7 +42,7 @@ export const HTML = `<!doctype html>
   <div class="columns">
     <section aria-labelledby="limits">
       <h2 id="limits">Rate limits</h2>
-      <p class="empty" id="no-buckets">None known yet: the first answers will tell.</p>
+      <p class="empty" id="no-buckets"></p>
       <ul id="buckets" role="list"></ul>
       <p class="more" id="more-buckets" hidden></p>
     </section>
