@@ -10,6 +10,7 @@ import { closeAfterTest } from './helpers/scene.ts';
 import { send } from './helpers/serve.ts';
 import { CHAT, startTestServer } from './helpers/start-test-server.ts';
 import { until } from './helpers/until.ts';
+import { dial } from './helpers/wire.ts';
 
 interface Told {
   readonly now: number;
@@ -156,6 +157,16 @@ describe('the events of the status page', () => {
       const next = await watch(origin);
       if (next.status === 200) break;
     }
+  });
+
+  test('are not promised to a connection that gets them already, nor kept for it when it is gone', async () => {
+    const { origin } = await startTestServer();
+    const line = await dial(origin);
+    const asked = 'GET /status/events HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    await line.write(asked.repeat(MOST_WATCHERS + 1));
+    await line.until('"whole":true');
+    const other = await watch(origin);
+    expect(other.status).toBe(200);
   });
 
   test('end when the server is asked to, which waits for nobody who watches', async () => {

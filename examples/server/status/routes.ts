@@ -20,7 +20,9 @@ export function statusRoutes(feed: StatusFeed, guard: RequestHandler): Router {
     } else if (req.method === 'HEAD') {
       res.setHeader('content-type', 'text/event-stream');
       res.end();
-    } else if (feed.isFull) {
+    } else if (feed.isFull || res.socket === null) {
+      // Without a socket it waits behind another answer of its connection (pipelining), and would
+      // never hear of its end.
       sendError(res, 503, 'too_many_watchers', `${MOST_WATCHERS} watch already: close a page.`);
     } else {
       feed.watch(res);
