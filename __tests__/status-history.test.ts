@@ -160,4 +160,15 @@ describe('what is shown of what is there now', () => {
       opensAt: undefined,
     });
   });
+
+  test('the buckets with a window, however many strangers bring keys', () => {
+    const window = { limit: 10, remaining: 1, resetsInMs: 2_000 };
+    const rest = { tokens: undefined, waiting: 0, oldestWaitMs: undefined, opensInMs: undefined };
+    const strange = Array.from({ length: MOST_BUCKETS }, (_, i): BucketState => {
+      return { model: 'a', key: String(i), requests: undefined, ...rest };
+    });
+    const known: BucketState = { model: 'm', key: 'k', requests: window, ...rest };
+    const { shown } = bucketsToShow([...strange, known], 1_000_000);
+    expect(shown.at(-1)?.model).toBe('m');
+  });
 });

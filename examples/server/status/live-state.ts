@@ -57,7 +57,10 @@ export function requestsToShow(states: readonly RequestState[], now: number): Sh
   return { total: states.length, shown };
 }
 
-/** The buckets, those with a queue first when there are too many; in the order of their names. */
+/**
+ * The buckets, in the order of their names; when there are too many, those with a queue first, then
+ * those with a window: a stranger can make any number of the others.
+ */
 export function bucketsToShow(
   states: readonly BucketState[],
   now: number,
@@ -65,7 +68,7 @@ export function bucketsToShow(
   const chosen =
     states.length <= MOST_BUCKETS
       ? states
-      : states.toSorted((a, b) => b.waiting - a.waiting).slice(0, MOST_BUCKETS);
+      : states.toSorted((a, b) => weight(b) - weight(a)).slice(0, MOST_BUCKETS);
   const shown = chosen
     .toSorted((a, b) => order(a.model ?? '', b.model ?? '') || order(a.key, b.key))
     .map(({ model, key, requests, tokens, waiting, oldestWaitMs, opensInMs }) => ({
@@ -79,6 +82,10 @@ export function bucketsToShow(
     }));
   const waiting = states.reduce((sum, state) => sum + state.waiting, 0);
   return { total: states.length, waiting, shown };
+}
+
+function weight({ waiting, requests, tokens }: BucketState): number {
+  return waiting + (requests || tokens ? 0.5 : 0);
 }
 
 function windowToShow(window: WindowState | undefined, now: number): ShownWindow | undefined {
