@@ -1,7 +1,7 @@
 import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { settingsFromEnv } from '../examples/server/settings.ts';
 import { PROXY_VARIABLES, SERVER_VARIABLES } from '../examples/server/variables.ts';
 import { optionsFromEnv } from '../lib/options-from-env.ts';
@@ -41,6 +41,25 @@ describe('.env.example', () => {
     expect(() => optionsFromEnv(env)).not.toThrow();
   });
 });
+
+describe('the compose file', () => {
+  test('hands on every variable but those that the image fixes', async () => {
+    const { services } = parse(await read('compose.yaml')) as Compose;
+    const { LOG_FORMAT, ...handedOn } = services['venice-proxy'].environment;
+    expect(LOG_FORMAT).toBe('json');
+    const names = Object.keys(VARIABLES).filter(
+      (name) => !['HOST', 'PORT', 'LOG_FORMAT'].includes(name),
+    );
+    expect(handedOn).toEqual(Object.fromEntries(names.map((name) => [name, `\${${name}:-}`])));
+  });
+});
+
+/** What is looked at of the compose file. */
+interface Compose {
+  readonly services: {
+    readonly 'venice-proxy': { readonly environment: Readonly<Record<string, string>> };
+  };
+}
 
 const unit = async (name: string): Promise<string | undefined> =>
   new RegExp(`^${name}=(.*)$`, 'm').exec(await read('examples/systemd/venice-proxy.service'))?.[1];
