@@ -2,11 +2,18 @@ import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
 import { createStandInVenice } from '../examples/stand-in-venice.ts';
 import type { StandInOptions, StandInVenice } from '../examples/stand-in-venice.ts';
-import type { AnswerEvent, ProxyHooks, RequestInfo, VeniceProxyOptions } from '../lib/index.ts';
+import { createVeniceProxy } from '../lib/index.ts';
+import type {
+  AnswerEvent,
+  BucketState,
+  ProxyHooks,
+  RequestInfo,
+  VeniceProxyOptions,
+} from '../lib/index.ts';
 import { createMetrics } from '../lib/metrics/index.ts';
 import type { MetricsOptions } from '../lib/metrics/index.ts';
 import { chatBytes } from './helpers/held.ts';
-import { chat, closeAfterTest } from './helpers/scene.ts';
+import { CHAT, chat, closeAfterTest } from './helpers/scene.ts';
 import { send, startProxy } from './helpers/serve.ts';
 import type { RunningProxy } from './helpers/serve.ts';
 import { until } from './helpers/until.ts';
@@ -193,13 +200,55 @@ describe('series', () => {
   test('are bounded whatever models, paths and parameters there are', async () => {
     const lines = await countSeries((hooks) => {
       for (let i = 0; i < 1_000; i += 1) {
-        const request = { ...REQUEST, model: `model-${i}`, path: `/path-${i}` };
+        const request = { ...REQUEST, model: `model-${i}`, path: '/chat/completions' };
         hooks.attemptEnd?.({ request, attempt: 1, status: 200, failure: undefined, durationMs: 1 });
         hooks.drop?.({ request, params: [`param-${i}`] });
-        hooks.answer?.(answer({ request }));
+        hooks.answer?.(answer({ request: { ...request, path: `/path-${i}` } }));
       }
     });
     expect(lines).toHaveLength(201);
+  });
+
+  test('are not made of models that nobody has looked at', async () => {
+    const scene = await measure({ ollama: true });
+    const made = { body: { model: 'junk' } };
+    await send(`${scene.origin}/api/v1/api/show`, made);
+    await send(`${scene.baseUrl}/models`, { ...made, method: 'GET' });
+    const lines = await ended(scene, 2);
+    expect(lines.join('\n')).toContain('model="other"');
+    expect(lines.join('\n')).not.toContain('junk');
+  });
+
+  test('are not made of keys that are none', async () => {
+    const scene = await measure();
+    await chat(scene);
+    for (let i = 0; i < 3; i += 1) {
+      const headers = { authorization: `Bearer made-up-${i}` };
+      scene.venice.script({ kind: 'answer', status: 401, body: { error: 'No.' } });
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await send(`${scene.baseUrl}/chat/completions`, { body: CHAT, headers });
+    }
+    const lines = (await ended(scene, 4)).join('\n');
+    expect(scene.proxy.buckets()).toHaveLength(4);
+    const keys = [...lines.matchAll(/key="(\w+)"/g)].map(([, key]) => key);
+    const known = scene.proxy.buckets().find(({ requests }) => requests !== undefined)?.key;
+    expect(new Set(keys)).toEqual(new Set([known, 'other']));
+  });
+
+  test('of queues that are told as one tell the sum and the oldest', async () => {
+    const register = new Registry();
+    const { hooks, observe } = createMetrics({ register });
+    const request = { ...REQUEST, path: '/embeddings' };
+    hooks.attemptEnd?.({ request, attempt: 1, status: 200, failure: undefined, durationMs: 1 });
+    const state = { requests: undefined, tokens: undefined, opensInMs: undefined };
+    const buckets: readonly BucketState[] = [
+      { model: 'm', key: 'a', waiting: 2, oldestWaitMs: 3_000, ...state },
+      { model: 'm', key: 'b', waiting: 1, oldestWaitMs: 1_000, ...state },
+    ];
+    observe(Object.create(createVeniceProxy(), { buckets: { value: () => buckets } }));
+    const text = await register.metrics();
+    expect(text).toContain('venice_proxy_queue_length{model="m",key="other"} 3');
+    expect(text).toContain('venice_proxy_queue_oldest_seconds{model="m",key="other"} 3');
   });
 
   test('have words that nobody knows as `other`', async () => {

@@ -36,3 +36,10 @@ const ROUTES: ReadonlySet<string> = new Set([
 export function knownRoute(path: string): string {
   return ROUTES.has(path) ? path : OTHER_ROUTE;
 }
+
+const MODEL_ROUTE = /^\/(chat|responses|embeddings|images?|audio|video|api\/(chat|generate|embed))/;
+
+/** Whether the upstream has looked at the model that a request names, wherever it has served it. */
+export function asksModel(method: string, path: string): boolean {
+  return method === 'POST' && ROUTES.has(path) && MODEL_ROUTE.test(path);
+}

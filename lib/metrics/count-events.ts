@@ -49,10 +49,10 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
   const parameters = new BoundedNames(MOST_PARAMETERS);
 
   return {
-    attemptEnd({ request: { model }, status, failure }) {
-      if (status !== undefined && status < 400) models.learn(model);
+    attemptEnd({ request, status, failure }) {
+      if (status !== undefined && status < 400) models.learn(request);
       const result = status === undefined ? (failure ?? OTHER) : String(status);
-      attempts.labels(models.of(model), result).inc();
+      attempts.labels(models.of(request.model), result).inc();
     },
     retry({ request: { model }, reason }) {
       retries.labels(models.of(model), wordLabel(reason, RETRY_WORDS)).inc();
@@ -68,7 +68,7 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     },
     usage({ request, inputTokens = 0, outputTokens = 0 }) {
       // A short answer is over before its attempt is.
-      models.learn(request.model);
+      models.learn(request);
       const model = models.of(request.model);
       if (inputTokens > 0) tokens.labels(model, 'input').inc(inputTokens);
       if (outputTokens > 0) tokens.labels(model, 'output').inc(outputTokens);

@@ -1,4 +1,5 @@
-import { OTHER_ROUTE } from '../known-routes.ts';
+import type { RequestInfo } from '../hooks.ts';
+import { OTHER_ROUTE, asksModel } from '../known-routes.ts';
 
 // Whatever a client can write must not make new series without an end: each is kept for ever.
 
@@ -30,9 +31,11 @@ export class BoundedNames {
 export class ModelLabels {
   readonly #names = new BoundedNames(MOST_MODELS);
 
-  /** It has answered. */
-  learn(model: string | undefined): void {
-    if (model !== undefined) this.#names.add(withoutFeatures(model));
+  /** A request has been served. */
+  learn({ model, method, path }: RequestInfo): void {
+    if (model === undefined) return;
+    const name = withoutFeatures(model);
+    if (!this.#names.has(name) && asksModel(method, path)) this.#names.add(name);
   }
 
   of(model: string | undefined): string {

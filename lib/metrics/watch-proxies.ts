@@ -2,11 +2,12 @@ import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { Phase, VeniceProxy } from '../proxy-state.ts';
 import type { BucketState } from '../rate-gate/gate-state.ts';
-import { OTHER } from './labels.ts';
+import { BoundedNames, NONE, OTHER } from './labels.ts';
 import type { ModelLabels } from './labels.ts';
 
 /** More windows than this are not told: those with the longest queues come first. */
 const MOST_BUCKETS = 200;
+const MOST_KEYS = 200;
 
 const PHASES: Readonly<Record<Phase, true>> = {
   receiving: true,
@@ -23,7 +24,16 @@ export function watchProxies(
   models: ModelLabels,
 ): (proxy: VeniceProxy) => void {
   const proxies = new Set<VeniceProxy>();
-  const buckets = onceATick(() => fullestOf([...proxies]));
+  const keys = new BoundedNames(MOST_KEYS);
+  const buckets = onceATick(() =>
+    fullestOf([...proxies]).map((bucket) => {
+      const model = models.of(bucket.model);
+      // Clients can make up keys, too: of one that is no key no window is known.
+      const isKey = model !== OTHER && model !== NONE && (bucket.requests ?? bucket.tokens);
+      if (isKey) keys.add(bucket.key);
+      return { ...bucket, model, key: keys.has(bucket.key) ? bucket.key : OTHER };
+    }),
+  );
   const gauge = (
     name: string,
     help: string,
@@ -46,21 +56,26 @@ export function watchProxies(
     for (const proxy of proxies) for (const { phase } of proxy.requests()) told.inc({ phase });
   });
   gauge('queue_length', 'Requests that are held.', ['model', 'key'], (told) => {
-    for (const { model, key, waiting } of buckets()) {
-      told.inc({ model: models.of(model), key }, waiting);
-    }
+    for (const { model, key, waiting } of buckets()) told.inc({ model, key }, waiting);
   });
-  gauge('queue_oldest_seconds', 'Since when the oldest is held.', ['model', 'key'], (told) => {
-    for (const { model, key, oldestWaitMs = 0 } of buckets()) {
-      const name = models.of(model);
-      if (name !== OTHER) told.set({ model: name, key }, oldestWaitMs / 1_000);
-    }
-  });
+  gauge(
+    'queue_oldest_seconds',
+    'For how long the oldest has been held.',
+    ['model', 'key'],
+    (told) => {
+      // Of several that are told as one, the last counts.
+      const byAge = buckets().toSorted(
+        ({ oldestWaitMs: one = 0 }, { oldestWaitMs: other = 0 }) => one - other,
+      );
+      for (const { model, key, oldestWaitMs = 0 } of byAge) {
+        told.set({ model, key }, oldestWaitMs / 1_000);
+      }
+    },
+  );
   for (const [name, help, read] of WINDOW_GAUGES) {
     gauge(name, help, ['model', 'key', 'unit'], (told) => {
-      for (const { model: id, key, requests, tokens } of buckets()) {
-        const model = models.of(id);
-        if (model === OTHER) continue;
+      for (const { model, key, requests, tokens } of buckets()) {
+        if (model === OTHER || key === OTHER) continue;
         for (const [unit, window] of Object.entries({ requests, tokens })) {
           const value = window && read(window);
           if (value !== undefined) told.set({ model, key, unit }, value);
@@ -99,5 +114,10 @@ function onceATick<Value>(make: () => Value): () => Value {
 function fullestOf(proxies: readonly VeniceProxy[]): readonly BucketState[] {
   const all = proxies.flatMap((proxy) => proxy.buckets());
   if (all.length <= MOST_BUCKETS) return all;
-  return all.toSorted((one, other) => other.waiting - one.waiting).slice(0, MOST_BUCKETS);
+  return all.toSorted((one, other) => weight(other) - weight(one)).slice(0, MOST_BUCKETS);
+}
+
+/** A queue counts most, then a window that is known. */
+function weight({ waiting, requests, tokens }: BucketState): number {
+  return waiting + (requests || tokens ? 0.5 : 0);
 }
