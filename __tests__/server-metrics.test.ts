@@ -53,6 +53,20 @@ describe('GET /metrics', () => {
     expect((await send(`${origin}/metrics`)).status).toBe(404);
   });
 
+  test('tells of what was over before the package was loaded, up to a thousand events', async () => {
+    const metrics = new ServerMetrics();
+    const { hooks } = metrics;
+    const request = { id: '1', method: 'GET', path: '/models', model: undefined, stream: false };
+    for (let attempt = 1; attempt <= 1_001; attempt += 1) {
+      hooks.attemptEnd?.({ request, attempt, status: 200, failure: undefined, durationMs: 1 });
+    }
+    const running = await listen(express().get('/metrics', metrics.handler));
+    closeAfterTest(() => running.close());
+    void metrics.load(createVeniceProxy());
+    const { text } = await send(`${running.origin}/metrics`);
+    expect(text).toContain('venice_proxy_attempts_total{model="none",result="200"} 1000');
+  });
+
   test('says what to install where the package is missing, and nothing is counted', async () => {
     const metrics = new ServerMetrics(false);
     expect(metrics.hooks).toEqual({});

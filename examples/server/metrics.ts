@@ -7,6 +7,8 @@ import { logServer } from './logs.ts';
 import { sendError } from './send-error.ts';
 
 const INSTALL = 'npm install prom-client';
+/** Events until the package is there. */
+const MOST_EARLY = 1_000;
 
 /**
  * The metrics of the server, by a package that need not be there. It is loaded when the server
@@ -16,21 +18,21 @@ export class ServerMetrics {
   readonly #isInstalled: boolean;
   #loading: Promise<void> | undefined;
   #metrics: Metrics | undefined;
+  readonly #early: ((hooks: ProxyHooks) => void)[] = [];
 
   constructor(isInstalled: boolean = isPromClientInstalled()) {
     this.#isInstalled = isInstalled;
   }
 
-  /** What happens before the package is there is not counted. */
   get hooks(): ProxyHooks {
     if (!this.#isInstalled) return {};
     return {
-      attemptEnd: (event) => this.#metrics?.hooks.attemptEnd?.(event),
-      retry: (event) => this.#metrics?.hooks.retry?.(event),
-      hold: (event) => this.#metrics?.hooks.hold?.(event),
-      drop: (event) => this.#metrics?.hooks.drop?.(event),
-      usage: (event) => this.#metrics?.hooks.usage?.(event),
-      answer: (event) => this.#metrics?.hooks.answer?.(event),
+      attemptEnd: (event) => this.#tell(event, (hooks, it) => hooks.attemptEnd?.(it)),
+      retry: (event) => this.#tell(event, (hooks, it) => hooks.retry?.(it)),
+      hold: (event) => this.#tell(event, (hooks, it) => hooks.hold?.(it)),
+      drop: (event) => this.#tell(event, (hooks, it) => hooks.drop?.(it)),
+      usage: (event) => this.#tell(event, (hooks, it) => hooks.usage?.(it)),
+      answer: (event) => this.#tell(event, (hooks, it) => hooks.answer?.(it)),
     };
   }
 
@@ -45,12 +47,22 @@ export class ServerMetrics {
     };
   }
 
+  #tell<Event>(event: Event, how: (hooks: ProxyHooks, event: Event) => void): void {
+    if (this.#metrics === undefined) this.#keep(event, how);
+    else how(this.#metrics.hooks, event);
+  }
+
+  #keep<Event>(event: Event, how: (hooks: ProxyHooks, event: Event) => void): void {
+    if (this.#early.length < MOST_EARLY) this.#early.push((hooks) => how(hooks, event));
+  }
+
   async #load(proxy: VeniceProxy): Promise<void> {
     try {
       const { createMetrics } = await import('venice-proxy/metrics');
       const metrics = createMetrics();
       metrics.observe(proxy);
       this.#metrics = metrics;
+      for (const tell of this.#early.splice(0)) tell(metrics.hooks);
     } catch (error) {
       logServer('no metrics', { reason: reasonOf(error) });
     }
