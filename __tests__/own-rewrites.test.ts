@@ -306,6 +306,24 @@ describe('rewriteEvent', () => {
   });
 });
 
+test.each([
+  ['rewriteRequest', 503],
+  ['rewriteAnswer', 200],
+  ['apiKey', 503],
+])('%s that never settles holds no shutdown up, and costs no answer', async (option, status) => {
+  const asked = new EventEmitter();
+  const begun = once(asked, 'begun');
+  const never = (): Promise<undefined> => {
+    asked.emit('begun');
+    return new Promise(() => {});
+  };
+  const scene = await startScene({ [option]: never });
+  const reply = chat(scene);
+  await begun;
+  await scene.proxy.drain(1);
+  expect(await reply).toMatchObject({ status, complete: true });
+});
+
 test('all three are given one and the same request, whatever fits into a WeakMap by it', async () => {
   const seen = new WeakMap<RequestInfo, number>();
   const count = (info: RequestInfo): number => {

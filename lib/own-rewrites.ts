@@ -10,6 +10,7 @@ import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import type { RequestContext } from './request-context.ts';
 import type { RewriteAnswer, RewriteEvent, RewriteRequest } from './rewrite-types.ts';
+import { unlessEnded } from './unless-ended.ts';
 
 const log = createLog('own-rewrites');
 
@@ -45,7 +46,8 @@ async function changeRequest(
   if (!isObject(parsed)) return;
   context.model = typeof parsed['model'] === 'string' ? parsed['model'] : undefined;
   context.stream = parsed['stream'] === true;
-  const bytes = await bytesFrom(rewriteRequest, parsed, own.request);
+  const changing = bytesFrom(rewriteRequest, parsed, own.request);
+  const bytes = await unlessEnded(context, changing);
   if (bytes !== undefined) context.body = { ...body, bytes, isRespelt: true };
 }
 
@@ -73,7 +75,8 @@ class OwnTransform implements AnswerTransform {
 
   constructor({ rewriteAnswer, rewriteEvent }: Rewrites, context: RequestContext) {
     this.#context = context;
-    this.json = rewriteAnswer && ((body) => changeAnswer(rewriteAnswer, body, this.request));
+    this.json =
+      rewriteAnswer && ((body) => changeAnswer(rewriteAnswer, body, context, this.request));
     this.event = rewriteEvent && ((event) => changeEvent(rewriteEvent, event, this.request));
   }
 
@@ -87,12 +90,13 @@ class OwnTransform implements AnswerTransform {
 async function changeAnswer(
   rewriteAnswer: RewriteAnswer,
   body: Buffer,
+  context: RequestContext,
   request: RequestInfo,
 ): Promise<Buffer> {
   const parsed = parseJson(body.toString());
   if (!isObject(parsed)) return body;
   try {
-    return bytesOf(await rewriteAnswer(parsed, request)) ?? body;
+    return bytesOf(await unlessEnded(context, rewriteAnswer(parsed, request))) ?? body;
   } catch (error) {
     logFailure('rewriteAnswer', request, error);
     return body;

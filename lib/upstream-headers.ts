@@ -4,6 +4,7 @@ import { ProxyError } from './errors.ts';
 import { forwardedHeaders } from './headers.ts';
 import type { Config } from './options.ts';
 import type { RequestContext } from './request-context.ts';
+import { unlessEnded } from './unless-ended.ts';
 import { isBearerToken } from './validators.ts';
 
 // Node frames the bodies of other methods by itself when there is no length (RFC 9112 §6.3).
@@ -64,7 +65,7 @@ export async function addApiKey(
 ): Promise<void> {
   let key: unknown;
   try {
-    key = typeof source === 'string' ? source : await source(context.req);
+    key = typeof source === 'string' ? source : await unlessEnded(context, source(context.req));
   } catch (error) {
     throw new ProxyError(
       'api_key_unavailable',
