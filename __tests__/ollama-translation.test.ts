@@ -151,6 +151,32 @@ describe('calls of tools', () => {
     expect(calls.read()).toBeUndefined();
   });
 
+  test.each([[0], [undefined]])('are told apart by their ids where all have index %j', (index) => {
+    const calls = new ToolCalls();
+    const add = (id: string, name: string, text?: string): void =>
+      calls.add([{ index, id, function: { name, arguments: text } }]);
+    add('x', 'a');
+    add('y', 'b', '{"q":');
+    // Without a name it is a piece, whatever its id.
+    add('z', '', '1}');
+    add('y', 'b', '');
+    expect(calls.read()).toEqual([
+      { id: 'x', function: { index: 0, name: 'a', arguments: {} } },
+      { id: 'y', function: { index: 1, name: 'b', arguments: { q: 1 } } },
+    ]);
+  });
+
+  test('keep arguments that are an object already, and have no others', () => {
+    const read = [{ b: 1 }, [1], 1, true].map((given) => {
+      const calls = new ToolCalls();
+      calls.add([{ function: { name: 'a', arguments: given } }]);
+      return calls.read()?.map(({ function: called }) => called);
+    });
+    const [whole, ...others] = read;
+    expect(whole).toEqual([{ index: 0, name: 'a', arguments: { b: 1 } }]);
+    expect(others).toEqual([undefined, undefined, undefined]);
+  });
+
   test('have no arguments where there is no text', () => {
     const calls = new ToolCalls();
     calls.add([{ function: { name: 'a' } }]);
@@ -181,6 +207,34 @@ describe('an answer', () => {
     const last = lines.end() ?? '';
     expect(last).not.toContain('tool_calls');
     expect(JSON.parse(last)).toMatchObject({ done: true, done_reason: 'length' });
+  });
+
+  test('may come as parts of a text', () => {
+    const content = ['b', 'c'].map((text) => ({ type: 'text', text }));
+    const choices = [{ message: { content }, finish_reason: 'stop' }];
+    expect(translateAnswer(asked, { choices }, timing, NOW)).toMatchObject({
+      message: { content: 'bc' },
+    });
+    const lines = new StreamTranslation(asked, () => timing);
+    expect(JSON.parse(lines.push(eventOf({ delta: { content } })))).toMatchObject({
+      message: { content: 'bc' },
+    });
+  });
+
+  test.each([
+    { error: { message: 'boom' }, choices: [{ delta: {}, finish_reason: 'error' }] },
+    { error: 'boom' },
+    { type: 'error', message: 'boom' },
+  ])('ends with the error of the stream, not as if all were well: %j', (event) => {
+    const lines = new StreamTranslation(asked, () => timing);
+    expect(lines.push(JSON.stringify(event))).toBe('{"error":"boom"}\n');
+    expect(lines.push('[DONE]') + lines.end()).toBe('');
+  });
+
+  test('takes no error that is null for one', () => {
+    const lines = new StreamTranslation(asked, () => timing);
+    expect(lines.push('{"error":null,"usage":{"completion_tokens":2}}')).toBe('');
+    expect(JSON.parse(lines.push('[DONE]'))).toMatchObject({ done: true, eval_count: 2 });
   });
 
   test('has no last line unless the stream has told that it is complete', () => {

@@ -11,18 +11,29 @@ interface Call {
 
 /** Collects the calls of tools in an answer; their arguments are objects for Ollama's clients. */
 export class ToolCalls {
-  readonly #calls = new Map<number, Call>();
+  readonly #calls: Call[] = [];
+  /** The call to which the next piece of an index belongs. */
+  readonly #open = new Map<number, Call>();
 
   /** Takes calls, or the next pieces of them. */
   add(calls: readonly JsonObject[]): void {
     for (const [place, piece] of calls.entries()) {
       const index = numberIn(piece, 'index') ?? place;
       const called = objectIn(piece, 'function');
-      const call = this.#calls.get(index) ?? { id: '', name: '', text: '' };
-      if (call.id === '') call.id = textIn(piece, 'id');
-      if (call.name === '') call.name = textIn(called, 'name');
-      call.text += textIn(called, 'arguments');
-      this.#calls.set(index, call);
+      const id = textIn(piece, 'id');
+      const name = textIn(called, 'name');
+      let call = this.#open.get(index);
+      // Some servers give all calls one index, or none.
+      if (call === undefined || (name !== '' && id !== '' && call.id !== '' && id !== call.id)) {
+        call = { id, name, text: '' };
+        this.#calls.push(call);
+        this.#open.set(index, call);
+      }
+      call.id ||= id;
+      call.name ||= name;
+      // Some send what the text would say.
+      const given = called['arguments'] ?? '';
+      call.text += typeof given === 'string' ? given : JSON.stringify(given);
     }
   }
 
@@ -32,7 +43,7 @@ export class ToolCalls {
    */
   read(): JsonObject[] | undefined {
     const read: JsonObject[] = [];
-    for (const [index, { id, name, text }] of this.#calls) {
+    for (const [index, { id, name, text }] of this.#calls.entries()) {
       const given = text.trim() === '' ? {} : parseJson(text);
       if (!isObject(given)) return undefined;
       const called = { index, name, arguments: given };

@@ -41,12 +41,18 @@ export function translateAnswer(
     model: asked.model,
     created_at: now.toISOString(),
     ...pieceOf(asked, {
-      text: textIn(said, 'content'),
+      text: contentIn(said),
       thinking: textIn(said, 'reasoning_content'),
       toolCalls,
     }),
     ...doneMembers(finishReason, usageIn(answer), timing),
   };
+}
+
+/** A text, or parts of one: Venice knows both. */
+export function contentIn(said: JsonObject): string {
+  const parts = objectsIn(said, 'content').map((part) => textIn(part, 'text'));
+  return textIn(said, 'content') || parts.join('');
 }
 
 /** What a model says, or a piece of it. */

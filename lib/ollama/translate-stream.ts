@@ -5,7 +5,7 @@ import type { Timing } from './done.ts';
 import { objectIn, objectsIn, textIn } from './read-member.ts';
 import type { JsonObject } from '../json-value.ts';
 import { ToolCalls } from './tool-calls.ts';
-import { pieceOf } from './translate-answer.ts';
+import { contentIn, pieceOf } from './translate-answer.ts';
 import type { Asked, Piece } from './translate-answer.ts';
 
 /** The status for an error whose event does not tell its own. */
@@ -46,7 +46,7 @@ export class StreamTranslation {
     if (data === '[DONE]') return this.#last();
     const event = parseJson(data);
     if (!isObject(event)) throw new SyntaxError('an event that is no JSON object');
-    if (event['error'] !== undefined && event['choices'] === undefined) return this.#fail(data);
+    if (Boolean(event['error']) || event['type'] === 'error') return this.#fail(data);
     const usage = usageIn(event);
     if (Object.keys(usage).length > 0) this.#usage = usage;
     const [choice] = objectsIn(event, 'choices');
@@ -54,7 +54,7 @@ export class StreamTranslation {
     this.#finishReason = textIn(choice, 'finish_reason') || this.#finishReason;
     const delta = objectIn(choice, 'delta');
     this.#calls.add(objectsIn(delta, 'tool_calls'));
-    const text = textIn(delta, 'content');
+    const text = contentIn(delta);
     const thinking = this.#asked.hidesThinking ? '' : textIn(delta, 'reasoning_content');
     if (text === '' && thinking === '') return '';
     return this.#line({ text, thinking, toolCalls: [] }, { done: false });
