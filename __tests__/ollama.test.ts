@@ -497,9 +497,56 @@ describe('what fails', () => {
     }
   });
 
-  test('is a list of models that is none', async () => {
-    const upstream = await startSaying('application/json', '[]');
-    await expect(upstream.list()).rejects.toMatchObject({ status_code: 502 });
+  test.each(['[]', '{"error":"Not now."}'])(
+    'is a list of models that is none: %s',
+    async (body) => {
+      const upstream = await startSaying('application/json', body);
+      await expect(upstream.list()).rejects.toMatchObject({ status_code: 502 });
+    },
+  );
+
+  test.each([
+    ['a page', 'text/html', '<p>Hello'],
+    ['a stream that nobody wanted', 'text/event-stream', 'data: [DONE]\n\n'],
+  ])('is an answer of another kind: %s', async (_what, type, body) => {
+    const upstream = await startSaying(type, body);
+    await expect(upstream.chat({ model: MODEL, messages: [QUESTION] })).rejects.toMatchObject({
+      status_code: 502,
+      message: expect.stringContaining('cannot be read'),
+    });
+  });
+
+  test('is an answer in a coding that nobody here knows', async () => {
+    const { baseUrl, venice } = await startOllama();
+    venice.script({
+      kind: 'answer',
+      status: 200,
+      body: {},
+      headers: { 'content-encoding': 'zstd' },
+    });
+    const body = { model: MODEL, messages: [QUESTION], stream: false };
+    const reply = await send(`${baseUrl}/api/chat`, { body });
+    expect([reply.status, JSON.parse(reply.text)]).toEqual([502, { error: expect.any(String) }]);
+  });
+
+  test.each([
+    ['longer than what is read of it', `{"error":"Too much.","x":"${'x'.repeat(200_000)}"}`, 0],
+    ['broken off', '{"error":"Too much.', 100],
+  ])('is an error that is %s', async (_what, text, missing) => {
+    const upstream = await listen((_req, res) => {
+      res.writeHead(400, {
+        'content-type': 'application/json',
+        'content-length': text.length + missing,
+      });
+      res.write(text, () => missing > 0 && res.destroy());
+      if (missing === 0) res.end();
+    });
+    closeAfterTest(() => upstream.close());
+    const { baseUrl } = await startFront({ target: upstream.origin, ollama: true });
+    const body = { model: MODEL, messages: [QUESTION] };
+    const reply = await send(`${baseUrl}/api/chat`, { body });
+    expect(reply).toMatchObject({ status: 400, complete: true });
+    expect(JSON.parse(reply.text)).toEqual({ error: expect.stringContaining('Too much.') });
   });
 
   test.each(['pull', 'push', 'create', 'copy', 'delete', 'blobs/sha256:00', 'x'])(

@@ -1,4 +1,5 @@
 import { changesEvents, changesJson } from './answer-transform.ts';
+import type { AnswerTransform } from './answer-transform.ts';
 import { createLog } from './debug.ts';
 import { decodeBeginning, decodeBody, isKnownCoding } from './decode-body.ts';
 import { ProxyError } from './errors.ts';
@@ -15,16 +16,19 @@ export function transformAnswer(context: RequestContext): Promise<void> | void {
   if (transform === undefined || answer === undefined || context.left) return undefined;
   if (hasNoBody(context.method, answer.status)) return undefined;
   if (answer.status >= 400) {
-    if (transform.error !== undefined) tellError(context, answer);
+    if (transform.error !== undefined) tellError(transform.error, answer);
     return undefined;
   }
   if (changesJson(context, answer)) return changeJson(context, answer);
-  const mustChange = transform.streamType !== undefined && answer.status < 300;
-  if (mustChange && !changesEvents(context, answer)) {
-    answer.discard();
-    throw new ProxyError('upstream_invalid', 'The upstream sent a body that cannot be read.');
-  }
+  if (answer.status < 300 && !changesEvents(context, answer)) leaveUnchanged(context, answer);
   return undefined;
+}
+
+/** @throws ProxyError where the client has asked in a language of its own */
+function leaveUnchanged({ transform }: RequestContext, answer: UpstreamAnswer): void {
+  if (transform?.error === undefined) return;
+  answer.discard();
+  throw new ProxyError('upstream_invalid', 'The upstream sent a body that cannot be read.');
 }
 
 async function changeJson(context: RequestContext, answer: UpstreamAnswer): Promise<void> {
@@ -33,6 +37,7 @@ async function changeJson(context: RequestContext, answer: UpstreamAnswer): Prom
     answer.hasEnded && isKnownCoding(coding) ? await decodeBody(answer.joined, coding) : 'too long';
   if (decoded === undefined || decoded === 'too long') {
     const { id, model } = context;
+    leaveUnchanged(context, answer);
     log('an answer could not be read, it stays as it is', { id, model, coding });
     return;
   }
@@ -41,15 +46,14 @@ async function changeJson(context: RequestContext, answer: UpstreamAnswer): Prom
   if (changed !== undefined && changed !== decoded && !context.left) answer.replaceBody(changed);
 }
 
-function tellError({ transform }: RequestContext, answer: UpstreamAnswer): void {
-  // Of a longer one only the beginning is there.
-  if (!answer.hasEnded || transform?.error === undefined) return;
+/** Of a long one only the beginning is there, which may be all that can be read of it. */
+function tellError(tell: NonNullable<AnswerTransform['error']>, answer: UpstreamAnswer): void {
   const { status, headers } = answer;
   const text = decodeBeginning(answer.joined, codingOf(answer));
   const type = answer.replacedType ?? headers['content-type'];
   const { message, type: kind, field, code } = readUpstreamError(status, type, text);
   const error = { message, type: kind, param: field?.name ?? null, code: code ?? null, status };
-  answer.replaceBody(transform.error(error), 'application/json; charset=utf-8');
+  answer.replaceBody(tell(error), 'application/json; charset=utf-8');
 }
 
 function codingOf(answer: UpstreamAnswer): string | undefined {

@@ -127,12 +127,13 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   /**
-   * Puts another body in the place of one that has come whole.
+   * Puts another body in the place of this one, of which no more is wanted.
    *
    * @param type - its media type, where that is another one, too
    */
   replaceBody(bytes: Buffer, type?: string): void {
-    this.#collected.take();
+    this.discard();
+    this.#state = 'ended';
     this.#collected.push(bytes);
     this.#isReplaced = true;
     this.#replacedType = type;

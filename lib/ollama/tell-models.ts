@@ -17,7 +17,7 @@ export async function modelsFrom(answer: UpstreamAnswer): Promise<readonly JsonO
     ? await decodeBody(answer.joined, answer.headers['content-encoding'])
     : undefined;
   const list = Buffer.isBuffer(bytes) ? parseJson(bytes.toString()) : undefined;
-  if (isObject(list)) return usableModels(list);
+  if (isObject(list) && Array.isArray(list['data'])) return usableModels(list);
   throw new ProxyError('upstream_invalid', 'The upstream sent a list that cannot be read.');
 }
 
