@@ -65,6 +65,10 @@ const unit = async (name: string): Promise<string | undefined> =>
   new RegExp(`^${name}=(.*)$`, 'm').exec(await read('examples/systemd/venice-proxy.service'))?.[1];
 
 describe('the systemd unit', () => {
+  test('refuses calls that are not allowed, and does not kill: Node tries some', async () => {
+    expect(await unit('SystemCallErrorNumber')).toBe('EPERM');
+  });
+
   test('starts node with the program that the package has', async () => {
     const start = await unit('ExecStart');
     expect(start).toBe(`/usr/bin/node /opt/venice-proxy/node_modules/venice-proxy/${MAIN}`);
