@@ -399,7 +399,7 @@ describe('a line for the shell', () => {
 
   test.each(check)('says whether all is well: %s', async (line) => {
     const { target } = await startScene();
-    const program = startLine(line, { OPENAI_BASE_URL: target });
+    const program = startLine(line, { OPENAI_BASE_URL: target, PORT: '0' });
     expect(await program.ended).toBe(0);
     expect(program.output).toContain(target);
   });

@@ -97,7 +97,7 @@ describe('the command line', () => {
   });
 
   test('--check asks the target, says that all is well, and exits with 0', async () => {
-    const { code, stdout } = await run(['--check'], { OPENAI_BASE_URL: target });
+    const { code, stdout } = await run(['--check'], { OPENAI_BASE_URL: target, PORT: '0' });
     expect([code, stdout]).toEqual([
       0,
       `The configuration is valid, and ${target} answers (status 200).\n`,
@@ -114,6 +114,39 @@ describe('the command line', () => {
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(complaint);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  test('--check finds a key that the target does not know, a port in use, and never shows the key', async () => {
+    const other = await listen((req, res) => {
+      res.statusCode = req.headers.authorization === undefined ? 200 : 401;
+      res.end('{}');
+    });
+    const { port } = new URL(other.origin);
+    const { code, stderr } = await run(['--check'], {
+      OPENAI_BASE_URL: other.origin,
+      VENICE_API_KEY: 'hush',
+      HOST: '127.0.0.1',
+      PORT: port,
+    });
+    await other.close();
+    expect([code, stderr]).toEqual([
+      1,
+      `venice-proxy: ${other.origin}/: It does not know VENICE_API_KEY (status 401). ` +
+        `Cannot listen on 127.0.0.1:${port}: the port is in use; PORT takes another one.\n`,
+    ]);
+  });
+
+  test('--check says nothing of a key that is known, or that nobody can be asked about', async () => {
+    const env = { VENICE_API_KEY: 'hush', HOST: '127.0.0.1', PORT: '0' };
+    expect((await run(['--check'], { OPENAI_BASE_URL: target, ...env })).code).toBe(0);
+    expect(standIn.calls.map(({ url }) => url)).toContain('/api/v1/api_keys/rate_limits');
+    const other = await listen((req, res) => {
+      res.statusCode = req.url === '/models' ? 200 : 404;
+      res.end('{}');
+    });
+    const { code } = await run(['--check'], { OPENAI_BASE_URL: other.origin, ...env });
+    await other.close();
+    expect(code).toBe(0);
   });
 
   test('an argument that does not exist is refused in one line', async () => {

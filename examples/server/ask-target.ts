@@ -16,13 +16,7 @@ export type TargetFinding =
 export async function askTarget(target: string, answerMs: number): Promise<TargetFinding> {
   const unhealthy = (reason: string): TargetFinding => ({ status: 'unhealthy', target, reason });
   try {
-    const answer = await fetch(`${target.replace(/\/+$/, '')}/models`, {
-      redirect: 'manual',
-      signal: AbortSignal.timeout(answerMs),
-    });
-    const { status } = answer;
-    // The list is long and nobody reads it.
-    await answer.body?.cancel();
+    const status = await statusOf(target, '/models', answerMs);
     if (status === 404) {
       return unhealthy('The target has no /models: its base URL may lack a path such as /api/v1.');
     }
@@ -36,4 +30,34 @@ export async function askTarget(target: string, answerMs: number): Promise<Targe
         : `The target could not be reached: ${reasonOf(error)}.`,
     );
   }
+}
+
+/** Whether the target refuses a key where it looks at keys; one that cannot be asked refuses none. */
+export async function isKeyRefused(
+  target: string,
+  key: string,
+  answerMs: number,
+): Promise<boolean> {
+  const headers = { authorization: `Bearer ${key}` };
+  try {
+    return (await statusOf(target, '/api_keys/rate_limits', answerMs, headers)) === 401;
+  } catch {
+    return false;
+  }
+}
+
+async function statusOf(
+  target: string,
+  route: string,
+  answerMs: number,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const answer = await fetch(target.replace(/\/+$/, '') + route, {
+    headers,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(answerMs),
+  });
+  // What it says is long and nobody reads it.
+  await answer.body?.cancel();
+  return answer.status;
 }

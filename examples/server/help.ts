@@ -13,9 +13,10 @@ Usage: venice-proxy [option]
                 key and without a network; then keep serving.
   --demo=auto   The same, but only while neither VENICE_API_KEY nor
                 OPENAI_BASE_URL is set; serve as usual otherwise.
-  --check       Say whether the server would start as the variables are set, and
-                whether the target answers (and Redis, if REDIS_URL is
-                set); exit code 0 or 1.
+  --check       Say whether the server would start as the variables are set and
+                its port is free, and whether the target answers and knows
+                VENICE_API_KEY (and Redis, if REDIS_URL is set);
+                exit code 0 or 1.
   -h, --help    Show this text.
   -v, --version Show the version.
 

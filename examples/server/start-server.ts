@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
+import type { Server as NetServer } from 'node:net';
 import { optionsFromEnv } from 'venice-proxy';
 import type { VeniceProxy, VeniceProxyOptions } from 'venice-proxy';
 import { redisStore } from 'venice-proxy/redis';
@@ -111,7 +112,11 @@ function configuration(env: Env): Readonly<Record<string, string>> {
   return Object.fromEntries(shown);
 }
 
-async function listen(server: Server, { host, port }: ServerSettings): Promise<number> {
+/**
+ * @returns the port
+ * @throws Error whose message says in one line why it cannot listen there
+ */
+export async function listen(server: NetServer, { host, port }: ServerSettings): Promise<number> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
