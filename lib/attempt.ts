@@ -42,6 +42,11 @@ export class AttemptFailure extends Error {
   }
 }
 
+interface Settlers {
+  readonly resolve: (answer: UpstreamAnswer) => void;
+  readonly reject: (failure: AttemptFailure) => void;
+}
+
 /**
  * One upstream call. It settles with the head of an answer and the first of its body, or with a
  * failure; from then on the answer speaks for itself, and the attempt only knows how to abort it.
@@ -57,7 +62,8 @@ export class Attempt implements CallEvents, Cancellable {
   #bytesReadBefore = 0;
   #upload: Upload | undefined;
   #answer: UpstreamAnswer | undefined;
-  #settle: ((result: UpstreamAnswer | AttemptFailure) => void) | undefined;
+  /** Until the attempt has settled. */
+  #promise: Settlers | undefined;
 
   /** @param onHead - called with the head of an answer, while it waits for its body */
   constructor(context: RequestContext, config: Config, onHead: (answer: UpstreamAnswer) => void) {
@@ -76,11 +82,7 @@ export class Attempt implements CallEvents, Cancellable {
     const { upstreamMethod: method, upstreamPath } = context;
     context.busyWith = this;
     return new Promise((resolve, reject) => {
-      this.#settle = (result) => {
-        this.#settle = undefined;
-        if (result instanceof UpstreamAnswer) resolve(result);
-        else reject(result);
-      };
+      this.#promise = { resolve, reject };
       context.patience.begin(connectMs, () => this.#onConnectTimeout());
       upstream.call(
         new StandInRequest(method, upstreamPath, headers, this),
@@ -92,7 +94,7 @@ export class Attempt implements CallEvents, Cancellable {
 
   /** Whatever phase this is in, the upstream call ends here. */
   cancel(reason?: ProxyError): void {
-    if (this.#settle !== undefined) this.#fail('final', reason ?? 'client_left');
+    if (this.#promise !== undefined) this.#fail('final', reason ?? 'client_left');
     else if (reason === undefined) this.#answer?.discard();
     else this.#answer?.interrupt(reason);
   }
@@ -128,7 +130,7 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   onResponse(response: IncomingMessage): void {
-    if (this.#settle === undefined) {
+    if (this.#promise === undefined) {
       // Too late: the request may be waiting for something else already.
       response.on('error', () => {}).destroy();
       return;
@@ -217,7 +219,7 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   #judge(answer: UpstreamAnswer): void {
-    if (this.#settle === undefined) return;
+    if (this.#promise === undefined) return;
     const cause = this.#causeOf(answer);
     if (cause !== 'final') {
       answer.pause();
@@ -247,7 +249,7 @@ export class Attempt implements CallEvents, Cancellable {
   }
 
   #sendBody(request: ClientRequest): void {
-    if (this.#settle === undefined) return;
+    if (this.#promise === undefined) return;
     if (this.#context.body.kind !== 'passthrough') {
       this.#awaitHead();
       return;
@@ -303,11 +305,17 @@ export class Attempt implements CallEvents, Cancellable {
     return request?.reusedSocket === true && request.socket?.bytesRead === this.#bytesReadBefore;
   }
 
+  #settle(result: UpstreamAnswer | AttemptFailure): void {
+    const promise = this.#promise;
+    this.#promise = undefined;
+    if (result instanceof UpstreamAnswer) promise?.resolve(result);
+    else promise?.reject(result);
+  }
+
   #fail(kind: FailureCause, reason: ProxyError | 'client_left'): void {
-    const settle = this.#settle;
-    if (settle === undefined) return;
+    if (this.#promise === undefined) return;
     this.#context.patience.stop();
-    settle(new AttemptFailure(kind, reason));
+    this.#settle(new AttemptFailure(kind, reason));
     this.#upload?.stop();
     this.#standIn.destroy();
     this.#answer?.discard();

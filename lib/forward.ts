@@ -39,6 +39,16 @@ const log = createLog('forward');
 const LONGEST_UPLOAD_WAIT_MS = 10_000;
 
 /**
+ * p-retry makes functions for what it is not given, for each request, and V8 takes a function that
+ * is born in an assignment to a member for one that stays (docs/development.md).
+ */
+const RETRY_OPTIONS = {
+  minTimeout: 0,
+  onFailedAttempt() {},
+  shouldConsumeRetry: () => true,
+};
+
+/**
  * Makes attempts until one brings an answer for the client, and leaves it in the context: a good
  * one, a final one, or the last of those that failed.
  */
@@ -123,8 +133,8 @@ class Forwarding {
       // The delay is ours: it depends on the answer, it can be cut short, and the answer of an
       // attempt that is not made again must stay whole.
       this.#context.answer = await pRetry(() => this.#attempt(), {
+        ...RETRY_OPTIONS,
         retries: this.#config.retries,
-        minTimeout: 0,
         shouldRetry: ({ error }) => this.#waitForNext(error),
       });
     } catch (error) {

@@ -82,7 +82,7 @@ export class ProxyState {
   // No `Set`: a table that it has outgrown points to its successor, so that in V8 one dead table
   // with a long life keeps all that came after it from the quick garbage collector.
   readonly #open: Open[] = [];
-  #onDrained: () => void = () => {};
+  readonly #onDrained: (() => void)[] = [];
 
   nextRequestId(): string {
     this.#requests += 1;
@@ -109,7 +109,7 @@ export class ProxyState {
       this.#open[place] = last;
       last.place = place;
     }
-    if (this.#open.length === 0) this.#onDrained();
+    if (this.#open.length === 0) for (const each of this.#onDrained.splice(0)) each();
   }
 
   hear(status: number): void {
@@ -130,13 +130,11 @@ export class ProxyState {
       for (const request of this.#open.slice()) request.interrupt(error);
     };
     const grace = graceMs === undefined ? undefined : setTimeout(breakOff, graceMs);
-    const previous = this.#onDrained;
     return new Promise((resolve) => {
-      this.#onDrained = () => {
+      this.#onDrained.push(() => {
         clearTimeout(grace);
-        previous();
         resolve();
-      };
+      });
     });
   }
 }

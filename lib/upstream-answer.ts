@@ -26,6 +26,8 @@ const SLICE_BYTES = 64 * 1024;
 
 const NOBODY: AnswerSink = { data() {}, end() {}, broken() {} };
 
+function noProgress(): void {}
+
 /**
  * The upstream's answer: first a collector, so that an attempt can look at the beginning of the
  * body, then a source for whoever consumes it. Its listeners are attached in the same tick in
@@ -51,7 +53,7 @@ export class UpstreamAnswer implements AnswerSink {
   #rest: Iterator<Buffer> | undefined;
   #isReplaced = false;
   #replacedType: string | undefined;
-  #onProgress: (chunk?: Buffer) => void = () => {};
+  #onProgress: (chunk?: Buffer) => void = noProgress;
   #state: 'open' | 'ended' | ProxyError = 'open';
 
   /**
@@ -155,7 +157,7 @@ export class UpstreamAnswer implements AnswerSink {
       let timer: NodeJS.Timeout | undefined;
       const done = (): void => {
         clearTimeout(timer);
-        this.#onProgress = () => {};
+        this.#onProgress = noProgress;
         resolve();
       };
       const check = (chunk?: Buffer): void => {
