@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import type { JsonObject, RequestInfo } from '../lib/index.ts';
@@ -233,6 +234,7 @@ describe('rewriteEvent', () => {
   test.each<[string, () => JsonObject]>([
     ['throws', () => fail('no')],
     ['returns a promise', () => Promise.reject(new Error('no')) as never],
+    ['returns a promise of another realm', () => runInNewContext('Promise.reject(1)') as never],
     ['returns no object', () => 1 as never],
   ])('that %s leaves the event', async (_, rewriteEvent) => {
     const chunks = ['data: {"n":1}\n\n', DONE];

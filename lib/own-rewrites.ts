@@ -128,8 +128,9 @@ function withData(event: string, data: string): Buffer {
 
 function bytesOf(changed: unknown): Buffer | undefined {
   if (changed === undefined) return undefined;
-  if (changed instanceof Promise) {
-    changed.catch(() => {});
+  // Not `instanceof`: promises may come from another realm, or library.
+  if (isObject(changed) && typeof changed['then'] === 'function') {
+    Promise.resolve(changed).catch(() => {});
     throw new TypeError('A promise came back where nothing can be waited for');
   }
   if (!isObject(changed)) throw new TypeError('What came back is no JSON object');
