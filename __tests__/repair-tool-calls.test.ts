@@ -141,6 +141,24 @@ describe('in a stream', () => {
     expect(told).toEqual(['', '', '{\\"start_line\\":3}']);
   });
 
+  test('calls that all have one index keep to the schema of their own tool', async () => {
+    const scene = await startScene(repairToolCalls());
+    const text = '{"start_line":"3"}';
+    const calls = ['read_file', 'other'].map((name) => pieceOf(0, { name, arguments: text }, name));
+    scene.venice.script({
+      kind: 'raw-stream',
+      chunks: [...calls.map((each) => toolEvent(each)), event({}, 'tool_calls')],
+    });
+    const described = { ...OTHER, function: { ...OTHER.function, parameters: {} } };
+    const tools = { tools: [described, READ_FILE] };
+    const reply = await chat(scene, { ...tools, stream: true });
+    const told = [...reply.text.matchAll(/"arguments":("(?:[^"\\]|\\.)*")/g)];
+    expect(told.map(([, each = '']) => JSON.parse(each) as string)).toEqual([
+      '{"start_line":3}',
+      text,
+    ]);
+  });
+
   test('what never becomes whole goes out before the end, as the model wrote it', async () => {
     const calls = await streamed([
       toolEvent(pieceOf(0, { name: 'read_file', arguments: '{"start_line":' }, 'a')),

@@ -82,9 +82,12 @@ function repairChunk(chunk: JsonObject, schemas: Schemas, calls: Map<string, Cal
       const called = objectOr(piece['function']);
       const key = choiceKey + String(piece['index']);
       const { name, arguments: text } = called;
-      // Some servers repeat the name with each piece.
-      if (typeof name === 'string' && !calls.has(key)) calls.set(key, { name, held: '' });
-      const call = calls.get(key);
+      let call = calls.get(key);
+      // Some servers repeat the name with each piece, others give all calls one index.
+      if (typeof name === 'string' && call?.name !== name && !call?.held) {
+        call = { name, held: '' };
+        calls.set(key, call);
+      }
       const schema = schemas.get(call?.name ?? '');
       if (call === undefined || schema === undefined || typeof text !== 'string') continue;
       call.held += text;
