@@ -107,6 +107,11 @@ describe('a conversation', () => {
     expect(idsOf([asked, result(), result(), result()])).toEqual(['call_1', 'call_2', 'call_3']);
   });
 
+  test('a result keeps its images', () => {
+    const [message] = chatMessages([{ role: 'tool', content: 'a', images: ['/9j/'] }]);
+    expect(message?.['content']).toMatchObject([{ text: 'a' }, { type: 'image_url' }]);
+  });
+
   test('ids that a client has kept are its own', () => {
     const asked = { role: 'assistant', tool_calls: [call('a', 'x'), call('a', 'y')] };
     const results = ['y', 'x', 'z'].map((id) => ({ role: 'tool', tool_call_id: id }));

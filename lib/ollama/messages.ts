@@ -61,7 +61,8 @@ const callOf = (id: string, name: string, text: string) => ({
 });
 
 function toolResult(message: JsonObject, open: OpenCall[]): JsonObject {
-  const content = optionalText(message, 'content');
+  // Venice wants text alone here; images are for it to refuse.
+  const content = contentOf(message);
   const said = textIn(message, 'tool_call_id');
   if (said !== '') {
     const place = open.findIndex(({ id }) => id === said);

@@ -51,8 +51,11 @@ export function translateAnswer(
 
 /** A text, or parts of one: Venice knows both. */
 export function contentIn(said: JsonObject): string {
-  const parts = objectsIn(said, 'content').map((part) => textIn(part, 'text'));
-  return textIn(said, 'content') || parts.join('');
+  const text = textIn(said, 'content');
+  if (text !== '') return text;
+  return objectsIn(said, 'content')
+    .map((part) => textIn(part, 'text'))
+    .join('');
 }
 
 /** What a model says, or a piece of it. */
