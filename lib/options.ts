@@ -172,16 +172,18 @@ export interface VeniceProxyOptions {
   /**
    * Models that are asked in turn where one is at capacity or offline (503, or a 429 that is not for
    * the rate limit) after its retries; by Venice's names. Each has retries of its own, within the
-   * same `maxWait`; which one has answered stands in `x-venice-proxy-model`. JSON bodies only; what
-   * is never replayed is not sent to another model, either.
+   * same `maxWait`; which one has answered stands in `x-venice-proxy-model`. Nothing else in the
+   * body changes: `defaults` are those of the first. JSON bodies only; what is never replayed is not
+   * sent to another model, either.
    * @defaultValue none
    */
   fallbacks?: Readonly<Record<string, readonly string[]>> | undefined;
   /**
    * Changes the JSON object of a request, before anything else is done to it: what it returns is
    * written by `JSON.stringify` and sent; `undefined` leaves every byte. Other bodies are left out.
-   * A throw, or anything else that comes back, is a 500, and nothing is sent. All three functions
-   * are given the same `request` object: what is kept for a request can be kept in a `WeakMap`.
+   * A throw, or anything else that comes back, is a 500, and nothing is sent; a promise is waited
+   * for as long as the client waits. All three functions are given the same `request` object: what
+   * is kept for a request can be kept in a `WeakMap`.
    * @defaultValue none
    */
   rewriteRequest?: RewriteRequest | undefined;
