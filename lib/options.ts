@@ -89,7 +89,7 @@ export interface VeniceProxyOptions {
   /**
    * The longest that one request may spend waiting in all, before and between attempts, in
    * milliseconds. A wait that would pass it is not begun: the client gets the upstream's answer, or
-   * a 429 where there is none yet, at once.
+   * a 429 where there is none yet, at once. Uploads, which stream through, wait for 10 s at most.
    * @defaultValue 300_000
    */
   maxWait?: number | undefined;
