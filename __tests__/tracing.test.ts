@@ -10,7 +10,7 @@ import {
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-base';
 import { createStandInVenice } from '../examples/stand-in-venice.ts';
 import type { StandInOptions, StandInVenice } from '../examples/stand-in-venice.ts';
-import type { VeniceProxyOptions } from '../lib/index.ts';
+import type { AnswerEvent, VeniceProxyOptions } from '../lib/index.ts';
 import { createTracing } from '../lib/tracing/index.ts';
 import { CHAT, chat, closeAfterTest } from './helpers/scene.ts';
 import { send, startProxy } from './helpers/serve.ts';
@@ -110,6 +110,15 @@ describe('tracing', () => {
     expect(attempt?.status.code).toBe(SpanStatusCode.UNSET);
   });
 
+  test('knows no route of a path that a client made up', async () => {
+    const scene = await traced();
+    await send(`${scene.baseUrl}/made-up`);
+    const request = (await spansOf()).at(-1);
+    expect(request?.name).toBe('GET');
+    expect(request?.attributes).not.toHaveProperty(['http.route']);
+    expect(request?.attributes['url.path']).toBe('/made-up');
+  });
+
   test("goes on with the client's trace", async () => {
     const scene = await traced();
     const client = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
@@ -195,6 +204,37 @@ describe('tracing', () => {
     await expect(left).rejects.toThrow('abort');
     expect((await spansOf(3)).at(-1)?.attributes['venice_proxy.outcome']).toBe('client_left');
     expect((await spansOf(3)).every(({ ended }) => ended)).toBe(true);
+  });
+
+  test('keeps nothing of a request whose span cannot be ended', () => {
+    let ends = 0;
+    const span = trace.wrapSpanContext({
+      traceId: 'a'.repeat(32),
+      spanId: 'b'.repeat(16),
+      traceFlags: 1,
+    });
+    span.end = () => {
+      ends += 1;
+      throw new Error('no exporter');
+    };
+    const tracer = Object.assign(provider.getTracer('test'), { startSpan: () => span });
+    const { hooks } = createTracing({ tracer });
+    const request = { id: '1', method: 'GET', path: '/models', model: undefined, stream: false };
+    hooks.request?.({ request, getTraceHeader: () => undefined });
+    const answer: AnswerEvent = {
+      request,
+      status: 200,
+      outcome: 'answered',
+      code: undefined,
+      attempts: 1,
+      waitedMs: 0,
+      firstByteMs: 1,
+      totalMs: 2,
+      dropped: [],
+    };
+    expect(() => hooks.answer?.(answer)).toThrow('no exporter');
+    hooks.answer?.(answer);
+    expect(ends).toBe(1);
   });
 
   test('costs nobody an error where there is no provider', async () => {

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { RequestInfo } from '../hooks.ts';
-import { knownRoute } from '../known-routes.ts';
+import { OTHER_ROUTE, knownRoute } from '../known-routes.ts';
 
 /** By route, the operation as OpenTelemetry's conventions for generative AI call it. */
 const OPERATIONS: ReadonlyMap<string, string> = new Map([
@@ -15,9 +15,15 @@ const OPERATIONS: ReadonlyMap<string, string> = new Map([
   ['/images/generations', 'generate_content'],
 ]);
 
-/** Of the client's request. */
+/** Of the client's request; without a route it is the method alone (semantic conventions). */
 export function requestName({ method, path }: RequestInfo): string {
-  return `${method} ${knownRoute(path)}`;
+  const route = routeOf(path);
+  return route === undefined ? method : `${method} ${route}`;
+}
+
+function routeOf(path: string): string | undefined {
+  const route = knownRoute(path);
+  return route === OTHER_ROUTE ? undefined : route;
 }
 
 /** Of an upstream call. */
@@ -31,7 +37,7 @@ export function attemptName(request: RequestInfo): string {
 export function requestAttributes({ id, method, path }: RequestInfo): Attributes {
   return {
     'http.request.method': method,
-    'http.route': knownRoute(path),
+    'http.route': routeOf(path),
     'url.path': path,
     'venice_proxy.request.id': id,
   };

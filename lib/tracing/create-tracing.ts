@@ -53,8 +53,11 @@ export function createTracing({
     retry: (event) => traces.get(event.request.id)?.retry(event),
     usage: (event) => traces.get(event.request.id)?.usage(event),
     answer(event) {
-      traces.get(event.request.id)?.finish(event);
-      traces.delete(event.request.id);
+      const { id } = event.request;
+      const ended = traces.get(id);
+      // First: whoever gets the span may throw.
+      traces.delete(id);
+      ended?.finish(event);
     },
   };
   return { hooks };
