@@ -286,6 +286,9 @@ describeWithChromium('the status page in a browser', () => {
     await page.getByRole('row', { name: /GET \/models/ }).waitFor();
     await server.close();
     await page.getByText('Shut down, trying again').waitFor();
+    // What was there last can still be read: grey, not faint.
+    const lost = `getComputedStyle(document.querySelector('.is-lost main'))`;
+    expect(await page.evaluate(`${lost}.opacity + ' ' + ${lost}.filter`)).toMatch(/^1 grayscale/);
     const next = await startTestServer({ PORT: String(server.port) });
     await send(`${next.url}/embeddings`, { body: { model: 'e', input: 'x' } });
     await page.getByRole('status').getByText('Live').waitFor();

@@ -125,7 +125,7 @@ export const SERVER_VARIABLES = table({
     fallback: '',
     shown: 'everyone may enter',
     secret: true,
-    help: 'Keys that may enter, separated by commas (see below).',
+    help: 'Keys that may enter, separated by commas.',
   },
   ALLOW_OPEN_KEY: {
     fallback: '0',

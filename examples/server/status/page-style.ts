@@ -44,8 +44,8 @@ button {
 }
 button:hover { border-color: var(--soft); }
 button[aria-pressed=true] { background: var(--amber-soft); border-color: var(--amber); }
-main { transition: opacity .3s; }
-.is-lost main { opacity: .55; }
+main { transition: filter .3s; }
+.is-lost main { filter: grayscale(1); }
 
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; margin-bottom: 16px; min-width: 0; }
 h2 { font-size: 14px; font-weight: 650; margin-bottom: 10px; }
