@@ -321,6 +321,7 @@ const TRIED: Readonly<Record<string, string>> = {
   'docs/clients.md yaml': 'are settings of other programs',
   'docs/clients.md python': 'needs Python and its SDK, which are not installed here',
   'docs/clients.md sh': 'runs',
+  'docs/deployment.md nginx': 'fits the defaults, in recipes.test.ts',
   'docs/deployment.md sh': 'runs, but for what changes the machine',
   'docs/development.md sh': 'runs',
   'docs/express.md ts': 'passes the type check',

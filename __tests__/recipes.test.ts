@@ -61,6 +61,16 @@ interface Compose {
   };
 }
 
+test('nginx takes what the proxy takes, and waits longer than it does', async () => {
+  const { PORT, PROXY_PATH_PREFIX, BODY_LIMIT, MAX_WAIT, TIMEOUT } = VARIABLES;
+  const text = await read('docs/deployment.md');
+  expect(text).toContain(`location ${PROXY_PATH_PREFIX.fallback}/ {`);
+  expect(text).toContain(`proxy_pass http://127.0.0.1:${PORT.fallback};`);
+  expect(`${/client_max_body_size (\d+m);/.exec(text)?.[1]}b`).toBe(BODY_LIMIT.fallback);
+  const seconds = Number(/proxy_read_timeout (\d+)s;/.exec(text)?.[1]);
+  expect(seconds).toBeGreaterThan(Number(MAX_WAIT.fallback) + Number(TIMEOUT.fallback));
+});
+
 const unit = async (name: string): Promise<string | undefined> =>
   new RegExp(`^${name}=(.*)$`, 'm').exec(await read('examples/systemd/venice-proxy.service'))?.[1];
 

@@ -148,7 +148,7 @@ function instructions(url: string, statusUrl: string | undefined): string {
     API key   any-key
 ${watch}
   For the real Venice: venice-proxy alone (or npm start with OPENAI_BASE_URL or
-  VENICE_API_KEY set). What can be set shows venice-proxy --help.
+  VENICE_API_KEY set). venice-proxy --help shows all settings.
 
 `;
 }
