@@ -25,15 +25,14 @@ export function watchProxies(
 ): (proxy: VeniceProxy) => void {
   const proxies = new Set<VeniceProxy>();
   const keys = new BoundedNames(MOST_KEYS);
-  const buckets = onceATick(() =>
-    fullestOf([...proxies]).map((bucket) => {
-      const model = models.of(bucket.model);
-      // Clients can make up keys, too: of one that is no key no window is known.
-      const isKey = model !== OTHER && model !== NONE && (bucket.requests ?? bucket.tokens);
-      if (isKey) keys.add(bucket.key);
-      return { ...bucket, model, key: keys.has(bucket.key) ? bucket.key : OTHER };
-    }),
-  );
+  const labelled = (bucket: BucketState): BucketState & { readonly model: string } => {
+    const model = models.of(bucket.model);
+    // Clients can make up keys, too: of one that is no key no window is known.
+    const isKey = model !== OTHER && model !== NONE && (bucket.requests ?? bucket.tokens);
+    if (isKey) keys.add(bucket.key);
+    return { ...bucket, model, key: keys.has(bucket.key) ? bucket.key : OTHER };
+  };
+  const buckets = onceATick(() => fullestOf([...proxies]).map(labelled));
   const gauge = (
     name: string,
     help: string,
