@@ -75,6 +75,7 @@ const block = 'Too many failed attempts (> 50) resulting in a non-success status
 beforeAll(async () => {
   await play({ status: 401, body: { error: 'Authentication failed' } }, { path: '/api/v1/models' });
   await play({ status: 404, body: { error: 'Route not found' } }, { path: '/api/v1/models' });
+  await play({ status: 404, body: { error: 'Model not found' } }, chat({ model: 'gpt-4o' }));
   await play({ status: 200, body: {} }, { path: '/chat/completions' });
   await play({ status: 200, body: {} }, chat(), { PROXY_API_KEYS: 'one' });
   await play({ status: 200, body: {} }, chat({}, { origin: 'https://app.example' }), {

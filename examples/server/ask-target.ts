@@ -18,7 +18,7 @@ export async function askTarget(target: string, answerMs: number): Promise<Targe
   try {
     const status = await statusOf(target, '/models', answerMs);
     if (status === 404) {
-      return unhealthy('The target has no /models: its base URL may lack a path such as /api/v1.');
+      return unhealthy('The target has no /models: does its base URL end with /api/v1?');
     }
     return status < 500
       ? { status: 'healthy', target, targetStatus: status }
