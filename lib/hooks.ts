@@ -113,7 +113,7 @@ export interface AnswerEvent {
   readonly status: number | undefined;
   readonly outcome: Outcome;
   /**
-   * The code of our own error, or of the break; the README has a table of them. Behind an early head
+   * The code of our own error, or of the break, as docs/errors.md lists them. Behind an early head
    * an upstream's error is `upstream_` and its status, such as `upstream_429`.
    */
   readonly code: string | undefined;

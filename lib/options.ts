@@ -82,7 +82,8 @@ export interface VeniceProxyOptions {
   baseRetryDelay?: number | undefined;
   /**
    * Milliseconds to wait after `429 Too many failed attempts`, Venice's block for keys with too
-   * many failed requests: its window is 30 s.
+   * many failed requests: its window is 30 s. Failures are counted over as long: no more than 20 of
+   * one key are risked.
    * @defaultValue 30_000
    */
   rateLimitWait?: number | undefined;
