@@ -103,7 +103,7 @@ export const PROXY_VARIABLES = table({
   },
   DROP_PARAMS: {
     fallback: 'prompt_cache_key,logprobs,top_logprobs',
-    help: 'Parameters taken out of chat and responses; "none" keeps all.',
+    help: 'Members cut out of chat and responses; "none" keeps all.',
   },
 });
 
