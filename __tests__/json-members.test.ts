@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
+import { HeldBytes } from '../lib/held-bytes.ts';
 import { cutMembers, findMembers, replaceValues, scalarValue } from '../lib/json-members.ts';
+import type { JsonPart } from '../lib/json-members.ts';
 
 const ALL = new Set(['model', 'stream', 'logprobs', '__proto__', '', 'é😀']);
 
@@ -11,9 +13,16 @@ function find(json: Buffer, names: ReadonlySet<string> = ALL) {
   return members;
 }
 
+function edited(json: Buffer, parts: readonly JsonPart[] | undefined): Buffer {
+  return new HeldBytes([json]).edited(parts).joined();
+}
+
 function cut(text: string, ...names: string[]): string {
   const json = Buffer.from(text);
-  return cutMembers(json, find(json, new Set(names)), () => true).toString();
+  return edited(
+    json,
+    cutMembers(json.length, find(json, new Set(names)), () => true),
+  ).toString();
 }
 
 function nested(levels: number): Buffer {
@@ -335,7 +344,10 @@ describe('findMembers', () => {
         expect(isTaken ? isObject(withShortStrings(text)) : isObject(text)).toBe(isTaken);
         if (members === undefined) return;
         taken += 1;
-        const rest = cutMembers(json, members, () => true).toString('latin1');
+        const rest = edited(
+          json,
+          cutMembers(json.length, members, () => true),
+        ).toString('latin1');
         expect(isObject(withShortStrings(rest))).toBe(true);
       }),
       { seed: 20260413, numRuns: 4000 },
@@ -371,26 +383,27 @@ describe('cutMembers', () => {
 
   test('keeps invalid UTF-8 as it is', () => {
     const json = Buffer.from('{"a":"\xff\xfe","x":"\xc3"}', 'latin1');
-    const rest = cutMembers(json, find(json, new Set(['x'])), () => true);
-    expect(rest.equals(Buffer.from('{"a":"\xff\xfe"}', 'latin1'))).toBe(true);
+    const parts = cutMembers(json.length, find(json, new Set(['x'])), () => true);
+    expect(edited(json, parts).equals(Buffer.from('{"a":"\xff\xfe"}', 'latin1'))).toBe(true);
   });
 
   test('cuts of the found members only those that are told', () => {
     const json = Buffer.from('{"model":"a","logprobs":true,"stream":true}');
-    const rest = cutMembers(json, find(json), ({ name }) => name === 'logprobs');
-    expect(rest.toString()).toBe('{"model":"a","stream":true}');
+    const parts = cutMembers(json.length, find(json), ({ name }) => name === 'logprobs');
+    expect(edited(json, parts).toString()).toBe('{"model":"a","stream":true}');
   });
 
-  test('gives the very same buffer when there is nothing to cut', () => {
+  test('says when there is nothing to cut', () => {
     const json = Buffer.from('{"model":"a"}');
-    expect(cutMembers(json, find(json), () => false)).toBe(json);
+    expect(cutMembers(json.length, find(json), () => false)).toBeUndefined();
   });
 
   test('leaves what was written of the other members, and JSON.parse sees just them', () => {
     fc.assert(
       fc.property(object, someNames, (body, names) => {
         const json = Buffer.from(write(body));
-        const rest = cutMembers(json, find(json), ({ name }) => names.has(name)).toString();
+        const parts = cutMembers(json.length, find(json), ({ name }) => names.has(name));
+        const rest = edited(json, parts).toString();
         expect(rest).toBe(writeWithout(body, names));
 
         const expected = Object.entries<unknown>(JSON.parse(json.toString()));
@@ -407,22 +420,23 @@ describe('replaceValues', () => {
   test('replaces the values that are told, and leaves every other byte', () => {
     const json = Buffer.from('{ "encoding_format" : "base64" , "n": 1.0, "encoding_format":null }');
     const members = find(json, new Set(['encoding_format', 'n']));
-    const changed = replaceValues(json, members, ({ name }) =>
+    const parts = replaceValues(json.length, members, ({ name }) =>
       name === 'n' ? undefined : '"float"',
     );
-    expect(changed.toString()).toBe(
+    expect(edited(json, parts).toString()).toBe(
       '{ "encoding_format" : "float" , "n": 1.0, "encoding_format":"float" }',
     );
   });
 
   test('writes the new value as UTF-8', () => {
     const json = Buffer.from('{"model":1,"a":"é"}');
-    expect(replaceValues(json, find(json), () => '"😀"').toString()).toBe('{"model":"😀","a":"é"}');
+    const parts = replaceValues(json.length, find(json), () => '"😀"');
+    expect(edited(json, parts).toString()).toBe('{"model":"😀","a":"é"}');
   });
 
-  test('gives the very same buffer when there is nothing to replace', () => {
+  test('says when there is nothing to replace', () => {
     const json = Buffer.from('{"model":"a"}');
-    expect(replaceValues(json, find(json), () => undefined)).toBe(json);
+    expect(replaceValues(json.length, find(json), () => undefined)).toBeUndefined();
   });
 
   test('leaves what was written around the values', () => {
@@ -430,11 +444,10 @@ describe('replaceValues', () => {
       fc.property(object, someNames, anyValue, (body, names, value) => {
         const json = Buffer.from(write(body));
         const members = body.members.map((it) => (names.has(it.name) ? { ...it, value } : it));
-        expect(
-          replaceValues(json, find(json), ({ name }) =>
-            names.has(name) ? value : undefined,
-          ).toString(),
-        ).toBe(write({ ...body, members }));
+        const parts = replaceValues(json.length, find(json), ({ name }) =>
+          names.has(name) ? value : undefined,
+        );
+        expect(edited(json, parts).toString()).toBe(write({ ...body, members }));
       }),
       { seed: 20260415, numRuns: 2000 },
     );

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { findMembers } from '../lib/json-members.ts';
 import { LearnedParams, placeOf } from '../lib/learned-params.ts';
+import { HeldBytes } from '../lib/held-bytes.ts';
 import { createRewriter } from '../lib/rewrite-json.ts';
 
 const HOUR_MS = 3_600_000;
@@ -18,7 +19,10 @@ function startLearning() {
 function refusableOf(text: string): object | undefined {
   const dropped = new Set(['logprobs']);
   const learnable = new Set(['user', 'logprobs']);
-  const { refusable } = createRewriter(dropped, learnable)('/chat/completions', Buffer.from(text));
+  const { refusable } = createRewriter(dropped, learnable)(
+    '/chat/completions',
+    new HeldBytes([Buffer.from(text)]),
+  );
   return refusable && Object.fromEntries(refusable);
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
 import { DEFAULTS } from '../lib/options.ts';
+import { HeldBytes } from '../lib/held-bytes.ts';
 import { createRewriter } from '../lib/rewrite-json.ts';
 import type { RewrittenBody } from '../lib/rewrite-json.ts';
 
@@ -9,9 +10,9 @@ const DROP: ReadonlySet<string> = new Set(DEFAULTS.dropParams);
 type Said = Omit<RewrittenBody, 'bytes'> & { readonly text: string; readonly same: boolean };
 
 function rewrite(route: string, text: string, drop = DROP): Said {
-  const given = Buffer.from(text);
+  const given = new HeldBytes([Buffer.from(text)]);
   const { bytes, ...said } = createRewriter(drop)(route, given);
-  return { ...said, text: bytes.toString(), same: bytes === given };
+  return { ...said, text: bytes.joined().toString(), same: bytes === given };
 }
 
 describe.each(['/chat/completions', '/responses'])('POST %s', (route) => {
@@ -43,8 +44,8 @@ describe.each(['/chat/completions', '/responses'])('POST %s', (route) => {
   test('leaves bytes that are no UTF-8', () => {
     const kept = Buffer.from([0x22, 0x61, 0x22, 0x3a, 0x22, 0xff, 0xc3, 0x28, 0x22]);
     const given = Buffer.concat([Buffer.from('{"logprobs":1,'), kept, Buffer.from('}')]);
-    const { bytes } = createRewriter(DROP)(route, given);
-    expect(bytes).toEqual(Buffer.concat([Buffer.from('{'), kept, Buffer.from('}')]));
+    const { bytes } = createRewriter(DROP)(route, new HeldBytes([given]));
+    expect(bytes.joined()).toEqual(Buffer.concat([Buffer.from('{'), kept, Buffer.from('}')]));
   });
 
   test.each([

@@ -124,7 +124,7 @@ export class Attempt implements CallEvents, Cancellable {
     // A held body leaves together with the head, in one write; a stream is not touched before
     // there is a connection, so that an attempt without one may be made again.
     const { body } = this.#context;
-    if (body.kind === 'held') request.end(body.bytes);
+    if (body.kind === 'held') endWith(request, body.bytes.pieces);
     else if (body.kind === 'none') request.end();
     if (this.#isConnected) this.#sendBody(request);
   }
@@ -320,6 +320,11 @@ export class Attempt implements CallEvents, Cancellable {
     this.#standIn.destroy();
     this.#answer?.discard();
   }
+}
+
+function endWith(request: ClientRequest, pieces: readonly Buffer[]): void {
+  for (let i = 0; i < pieces.length - 1; i += 1) request.write(pieces[i]);
+  request.end(pieces.at(-1));
 }
 
 /** Node has refused to write the head. */

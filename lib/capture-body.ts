@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import { isPlain } from './decode-body.ts';
 import { ProxyError, bodyStalled } from './errors.ts';
 import { hasBody, isJsonType } from './headers.ts';
+import { HeldBytes } from './held-bytes.ts';
 import type { Config } from './options.ts';
 import { Pieces } from './pieces.ts';
 import type { Step } from './pipeline.ts';
@@ -44,7 +45,8 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
     );
   }
   if (bytes.length > limitBytes) throw tooLarge(limitBytes);
-  return { kind: 'held', bytes, isEncoded: false, isRespelt: !Buffer.isBuffer(parsed) };
+  const isRespelt = !Buffer.isBuffer(parsed);
+  return { kind: 'held', bytes: new HeldBytes([bytes]), isEncoded: false, isRespelt };
 }
 
 async function hold(context: RequestContext, config: Config): Promise<void> {
@@ -60,7 +62,7 @@ async function hold(context: RequestContext, config: Config): Promise<void> {
 function collect(
   context: RequestContext,
   { bodyLimitBytes: limitBytes, idleMs }: Config,
-): Promise<Buffer> {
+): Promise<HeldBytes> {
   const { req, patience } = context;
   if (Number(req.headers['content-length'] ?? 0) > limitBytes) {
     return Promise.reject(tooLarge(limitBytes));
@@ -81,7 +83,7 @@ function collect(
     };
     const onEnd = (): void => {
       finish();
-      resolve(pieces.join());
+      resolve(new HeldBytes(pieces.list));
     };
     const onError = (error: Error): void => {
       finish();

@@ -1,3 +1,4 @@
+import { HeldBytes } from './held-bytes.ts';
 import { findMembers, replaceValues } from './json-members.ts';
 import type { JsonMember } from './json-members.ts';
 import { isObject } from './json-value.ts';
@@ -32,8 +33,9 @@ function fill(context: RequestContext, fillings: ReadonlyMap<string, Filling>): 
   if (body.kind !== 'held' || body.isEncoded || !DROPPING_ROUTES.has(route)) return;
   const filling = forModel(fillings, modelIn(body.bytes) ?? '') ?? fillings.get(EVERY_MODEL);
   if (filling === undefined) return;
-  const bytes = fillIn(body.bytes, filling);
-  if (bytes !== body.bytes) context.body = { ...body, bytes };
+  const json = body.bytes.joined();
+  const filled = fillIn(json, filling);
+  if (filled !== json) context.body = { ...body, bytes: new HeldBytes([filled]) };
 }
 
 /** What is said for one model counts more; objects are merged, one level deep. */
@@ -60,7 +62,7 @@ function fillIn(json: Buffer, filling: Filling): Buffer {
   if (members === undefined) return json;
   // Of a member that is there twice the last one counts.
   const said = new Map<string, JsonMember>(members.map((each) => [each.name, each]));
-  const filled = replaceValues(json, members, (member) => {
+  const parts = replaceValues(json.length, members, (member) => {
     const inner = filling.get(member.name)?.inner;
     const isFillable = json[member.valueStart] === BRACE_OPEN && said.get(member.name) === member;
     if (inner === undefined || !isFillable) return undefined;
@@ -68,6 +70,7 @@ function fillIn(json: Buffer, filling: Filling): Buffer {
     const changed = fillIn(value, inner);
     return changed === value ? undefined : changed;
   });
+  const filled = parts === undefined ? json : new HeldBytes([json]).edited(parts).joined();
   const missing = [...filling].filter(([name]) => !said.has(name));
   return append(
     filled,

@@ -3,9 +3,9 @@ import { createLog } from './debug.ts';
 import { decodeBeginning } from './decode-body.ts';
 import { FirstTries } from './first-tries.ts';
 import type { FirstTry } from './first-tries.ts';
+import type { HeldBytes } from './held-bytes.ts';
 import { callHook } from './hooks.ts';
 import { cutMembers, findMembers, isNull } from './json-members.ts';
-import type { JsonMember } from './json-members.ts';
 import { isPlainName, learnableMembers } from './learnable-members.ts';
 import { LearnedParams, placeOf } from './learned-params.ts';
 import type { Refusal, Refusals } from './learned-params.ts';
@@ -147,8 +147,8 @@ export class Healing {
     let mustStay = 0;
     const { body } = this.#context;
     if (body.kind !== 'held') return { mayGo, mustStay };
-    const members = findMembers(body.bytes, new Set([...unknown, ...nulls])) ?? [];
-    for (const [name, hasNull] of lastValues(body.bytes, members)) {
+    const named = new Set([...unknown, ...nulls]);
+    for (const [name, hasNull] of lastValues(body.bytes, named)) {
       if (unknown.has(name) && this.#shared.learnable.has(name)) mayGo.set(name, 'any');
       else if (hasNull && isPlainName(name)) mayGo.set(name, 'null');
       else mustStay += 1;
@@ -160,13 +160,13 @@ export class Healing {
     const context = this.#context;
     const { body } = context;
     if (body.kind !== 'held') return;
-    const members = findMembers(body.bytes, new Set(refusals.keys())) ?? [];
-    const params = [...lastValues(body.bytes, members)]
+    const params = [...lastValues(body.bytes, new Set(refusals.keys()))]
       .filter(([name, hasNull]) => hasNull || refusals.get(name) === 'any')
       .map(([name]) => name);
     if (params.length === 0) return;
     // All of a name: with only the last one gone, the one before it would count.
-    const bytes = cutMembers(body.bytes, members, ({ name }) => params.includes(name));
+    const members = body.bytes.look((json) => findMembers(json, new Set(params))) ?? [];
+    const bytes = body.bytes.edited(cutMembers(body.bytes.length, members, () => true));
     context.body = { ...body, bytes };
     this.#headers['content-length'] = String(bytes.length);
     for (const name of params) this.#gone.add(name);
@@ -178,7 +178,10 @@ export class Healing {
   }
 }
 
-/** The names, each with whether its value is `null`: of several the last one counts. */
-function lastValues(json: Buffer, members: readonly JsonMember[]): ReadonlyMap<string, boolean> {
-  return new Map(members.map((each) => [each.name, isNull(json, each)]));
+/** Those of the names that are there, each with whether its value is `null`: the last one counts. */
+function lastValues(body: HeldBytes, names: ReadonlySet<string>): ReadonlyMap<string, boolean> {
+  return body.look((json) => {
+    const members = findMembers(json, names) ?? [];
+    return new Map(members.map((each) => [each.name, isNull(json, each)]));
+  });
 }

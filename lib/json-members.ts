@@ -24,6 +24,9 @@ export interface JsonMember {
   readonly commaAfter: number | undefined;
 }
 
+/** Of what an edit makes: which of the bytes stay, from where to where, or others in their place. */
+export type JsonPart = readonly [start: number, end: number] | Buffer;
+
 /** A body that has more of them consists of nothing else, and is not worth the memory. */
 const MOST_FOUND = 2_000;
 /** So many members are found for their `null` alone: a body may consist of nothing else. */
@@ -81,19 +84,20 @@ export function findMembers(
 
 /**
  * Takes members out of the object, each with one comma beside it; every other byte stays, white
- * space too. With nothing to cut, the very same buffer comes back.
+ * space too.
  *
- * @param members - what {@link findMembers} found in these bytes
+ * @param members - what {@link findMembers} found in bytes of this length
+ * @returns `undefined`: there is nothing to cut
  */
 export function cutMembers(
-  json: Buffer,
+  length: number,
   members: readonly JsonMember[],
   cut: (member: JsonMember) => boolean,
-): Buffer {
-  const kept: Buffer[] = [];
+): readonly JsonPart[] | undefined {
+  const kept: JsonPart[] = [];
   let from = 0;
   const skip = (start: number, end: number): void => {
-    kept.push(json.subarray(from, start));
+    if (from < start) kept.push([from, start]);
     from = end;
   };
 
@@ -109,33 +113,33 @@ export function cutMembers(
     if (leads && commaAfter !== undefined) skip(commaAfter, commaAfter + 1);
     cuts += 1;
   }
-  if (cuts === 0) return json;
-  skip(json.length, json.length);
-  return Buffer.concat(kept);
+  if (cuts === 0) return undefined;
+  skip(length, length);
+  return kept;
 }
 
 /**
- * Puts other values in the place of members' values; every other byte stays. With nothing to
- * replace, the very same buffer comes back.
+ * Puts other values in the place of members' values; every other byte stays.
  *
- * @param members - what {@link findMembers} found in these bytes
+ * @param members - what {@link findMembers} found in bytes of this length
  * @param replace - gives the new value as JSON text, `undefined` for a value that stays
+ * @returns `undefined`: there is nothing to replace
  */
 export function replaceValues(
-  json: Buffer,
+  length: number,
   members: readonly JsonMember[],
   replace: (member: JsonMember) => string | Buffer | undefined,
-): Buffer {
-  const pieces: Buffer[] = [];
+): readonly JsonPart[] | undefined {
+  const parts: JsonPart[] = [];
   let from = 0;
   for (const member of members) {
     const value = replace(member);
     if (value === undefined) continue;
     const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-    pieces.push(json.subarray(from, member.valueStart), bytes);
+    parts.push([from, member.valueStart], bytes);
     from = member.end;
   }
-  return from === 0 ? json : Buffer.concat([...pieces, json.subarray(from)]);
+  return from === 0 ? undefined : [...parts, [from, length]];
 }
 
 /** Whether a member's value is `null`. */

@@ -1,3 +1,4 @@
+import type { HeldBytes } from './held-bytes.ts';
 import { findMembers, replaceValues, scalarValue } from './json-members.ts';
 
 const MODEL: ReadonlySet<string> = new Set(['model']);
@@ -21,14 +22,16 @@ export function withFeaturesOf(model: string, other: string): string {
 }
 
 /** The `model` of a JSON body; `undefined` where it names none. */
-export function modelIn(json: Buffer): string | undefined {
-  const last = findMembers(json, MODEL)?.at(-1);
-  const value = last && scalarValue(json, last);
-  return typeof value === 'string' ? value : undefined;
+export function modelIn(body: HeldBytes): string | undefined {
+  return body.look((json) => {
+    const last = findMembers(json, MODEL)?.at(-1);
+    const value = last && scalarValue(json, last);
+    return typeof value === 'string' ? value : undefined;
+  });
 }
 
 /** The body with another `model`; every other byte stays. */
-export function withModel(json: Buffer, model: string): Buffer {
-  const members = findMembers(json, MODEL) ?? [];
-  return replaceValues(json, members, () => JSON.stringify(model));
+export function withModel(body: HeldBytes, model: string): HeldBytes {
+  const members = body.look((json) => findMembers(json, MODEL)) ?? [];
+  return body.edited(replaceValues(body.length, members, () => JSON.stringify(model)));
 }

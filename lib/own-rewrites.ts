@@ -3,6 +3,7 @@ import type { AnswerTransform } from './answer-transform.ts';
 import { createLog } from './debug.ts';
 import { ProxyError, describeError } from './errors.ts';
 import { dataOfEvents } from './event-stream.ts';
+import { HeldBytes } from './held-bytes.ts';
 import type { RequestInfo } from './hooks.ts';
 import { isObject, parseJson } from './json-value.ts';
 import type { JsonObject } from './json-value.ts';
@@ -42,13 +43,14 @@ async function changeRequest(
 ): Promise<void> {
   const { body } = context;
   if (body.kind !== 'held' || body.isEncoded) return;
-  const parsed = parseJson(body.bytes.toString());
+  const parsed = parseJson(body.bytes.look(String));
   if (!isObject(parsed)) return;
   context.model = typeof parsed['model'] === 'string' ? parsed['model'] : undefined;
   context.stream = parsed['stream'] === true;
   const changing = bytesFrom(rewriteRequest, parsed, own.request);
   const bytes = await unlessEnded(context, changing);
-  if (bytes !== undefined) context.body = { ...body, bytes, isRespelt: true };
+  if (bytes === undefined) return;
+  context.body = { ...body, bytes: new HeldBytes([bytes]), isRespelt: true };
 }
 
 /** What fails is not sent as it came: the change may be there to keep something back. */

@@ -5,6 +5,7 @@ import type { AnswerTransform } from './answer-transform.ts';
 import { pathBehindMount, shownPath } from './client-path.ts';
 import type { ProxyError } from './errors.ts';
 import { single } from './headers.ts';
+import type { HeldBytes } from './held-bytes.ts';
 import { callHook } from './hooks.ts';
 import type { AnswerEvent, Outcome, RequestEvent, RequestInfo } from './hooks.ts';
 import type { Refusals } from './learned-params.ts';
@@ -46,7 +47,7 @@ export type CapturedBody =
   /** Held whole: can be rewritten and sent any number of times. */
   | {
       readonly kind: 'held';
-      readonly bytes: Buffer;
+      readonly bytes: HeldBytes;
       /** Nobody has decoded it: its `Content-Encoding` still holds, and it cannot be rewritten. */
       readonly isEncoded: boolean;
       /** A body parser had turned it into text or values: it is UTF-8 now, whatever it was. */

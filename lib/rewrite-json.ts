@@ -1,3 +1,4 @@
+import type { HeldBytes } from './held-bytes.ts';
 import { cutMembers, findMembers, isNull, replaceValues, scalarValue } from './json-members.ts';
 import type { JsonMember } from './json-members.ts';
 import { isPlainName } from './learnable-members.ts';
@@ -5,7 +6,7 @@ import type { Refusal, Refusals } from './learned-params.ts';
 
 /** What a JSON body says about the request, and what becomes of the body. */
 export interface RewrittenBody {
-  readonly bytes: Buffer;
+  readonly bytes: HeldBytes;
   readonly dropped: readonly string[];
   readonly model: string | undefined;
   readonly stream: boolean;
@@ -30,7 +31,7 @@ interface Rules {
 }
 
 /** Reads a body and makes of it what goes upstream. */
-export type Rewriter = (route: string, bytes: Buffer) => RewrittenBody;
+export type Rewriter = (route: string, body: HeldBytes) => RewrittenBody;
 
 const NOTHING: ReadonlySet<string> = new Set();
 const NONE: readonly string[] = [];
@@ -48,24 +49,26 @@ export function createRewriter(
   const plain: Rules = { dropped: NOTHING, wanted: new Set(read) };
   const dropping: Rules = { dropped: dropParams, wanted: new Set([...read, ...dropParams]) };
 
-  return function rewriteJson(route, bytes) {
+  return function rewriteBytes(route, body) {
     const { dropped, wanted } = DROPPING_ROUTES.has(route) ? dropping : plain;
-    const members = findMembers(bytes, wanted, learnable !== undefined);
-    if (members === undefined) {
-      const nothing = { dropped: NONE, wantsBase64: false, refusable: undefined };
-      return { bytes, model: undefined, stream: false, ...nothing };
-    }
-    const model = valueOf(bytes, members, 'model');
-    const wantsBase64 =
-      route === EMBEDDINGS_ROUTE && valueOf(bytes, members, 'encoding_format') === 'base64';
-    return {
-      bytes: wantsBase64 ? askForFloats(bytes, members) : cut(bytes, members, dropped),
-      dropped: namesOf(members, dropped),
-      model: typeof model === 'string' ? model : undefined,
-      stream: valueOf(bytes, members, 'stream') === true,
-      wantsBase64,
-      refusable: refusableOf(bytes, members, dropped, learnable),
-    };
+    return body.look((json) => {
+      const members = findMembers(json, wanted, learnable !== undefined);
+      if (members === undefined) {
+        const nothing = { dropped: NONE, wantsBase64: false, refusable: undefined };
+        return { bytes: body, model: undefined, stream: false, ...nothing };
+      }
+      const model = valueOf(json, members, 'model');
+      const wantsBase64 =
+        route === EMBEDDINGS_ROUTE && valueOf(json, members, 'encoding_format') === 'base64';
+      return {
+        bytes: body.edited(wantsBase64 ? askForFloats(json, members) : cut(json, members, dropped)),
+        dropped: namesOf(members, dropped),
+        model: typeof model === 'string' ? model : undefined,
+        stream: valueOf(json, members, 'stream') === true,
+        wantsBase64,
+        refusable: refusableOf(json, members, dropped, learnable),
+      };
+    });
   };
 }
 
@@ -78,16 +81,16 @@ function valueOf(bytes: Buffer, members: readonly JsonMember[], name: string): u
   return undefined;
 }
 
-function askForFloats(bytes: Buffer, members: readonly JsonMember[]): Buffer {
-  return replaceValues(bytes, members, (member) =>
+function askForFloats(bytes: Buffer, members: readonly JsonMember[]) {
+  return replaceValues(bytes.length, members, (member) =>
     member.name === 'encoding_format' && scalarValue(bytes, member) === 'base64'
       ? '"float"'
       : undefined,
   );
 }
 
-function cut(bytes: Buffer, members: readonly JsonMember[], names: ReadonlySet<string>): Buffer {
-  return cutMembers(bytes, members, ({ name }) => names.has(name));
+function cut({ length }: Buffer, members: readonly JsonMember[], names: ReadonlySet<string>) {
+  return cutMembers(length, members, ({ name }) => names.has(name));
 }
 
 /** Those of the names that are there, in their own order. */

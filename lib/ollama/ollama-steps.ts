@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import { HeldBytes } from '../held-bytes.ts';
 import { isObject, parseJson } from '../json-value.ts';
 import type { JsonObject } from '../json-value.ts';
 import type { Config } from '../options.ts';
@@ -102,7 +103,7 @@ function translateCall(
   const translation = translateRequest(form, body, new Date());
   if (translation.route === undefined) return answer(context, translation.answer);
   aim(context, config, translation.route);
-  const bytes = Buffer.from(JSON.stringify(translation.body));
+  const bytes = new HeldBytes([Buffer.from(JSON.stringify(translation.body))]);
   context.body = { kind: 'held', bytes, isEncoded: false, isRespelt: false };
   context.transform = ollamaTransform(context, {
     form,
@@ -121,7 +122,7 @@ function answer(context: RequestContext, value: JsonObject): 'answered' {
 /** The body of a request, whatever type it says it has: `curl -d` says that of a form. */
 function bodyOf({ body }: RequestContext): JsonObject {
   if (body.kind !== 'held') throw new ProxyError('invalid_body', 'missing request body');
-  const value = body.isEncoded ? undefined : parseJson(body.bytes.toString());
+  const value = body.isEncoded ? undefined : parseJson(body.bytes.look(String));
   if (isObject(value)) return value;
   throw new ProxyError('invalid_body', 'The body is not a JSON object.');
 }
