@@ -5,11 +5,15 @@ beforeEach(() => {
   jest.useFakeTimers();
 });
 afterEach(() => {
+  for (const patience of open.splice(0)) patience.end();
   jest.useRealTimers();
 });
 
+const open: Patience[] = [];
+
 function begun(waitMs: number): { patience: Patience; endedAfter: () => number | undefined } {
   const patience = new Patience();
+  open.push(patience);
   const since = performance.now();
   let endedAt: number | undefined;
   patience.begin(waitMs, () => {
@@ -70,5 +74,36 @@ describe('patience', () => {
     expect(jest.getTimerCount()).toBe(0);
     jest.advanceTimersByTime(1_000);
     expect(endedAfter()).toBeUndefined();
+  });
+
+  test('of many has one timer, and each ends when it would alone', () => {
+    const waits = Array.from({ length: 200 }, (_, i) => ({ waitMs: ((i * 7_919) % 997) + 1, i }));
+    const all = waits.map(({ waitMs, i }) => ({ waitMs, i, wait: begun(waitMs) }));
+    expect(jest.getTimerCount()).toBe(1);
+    for (const { i, wait } of all) if (i % 3 === 0) wait.patience.end();
+    for (let ms = 0; ms < 1_000; ms += 1) {
+      jest.advanceTimersByTime(1);
+      expect(jest.getTimerCount()).toBeLessThan(2);
+    }
+    for (const { i, waitMs, wait } of all) {
+      expect(wait.endedAfter()).toBe(i % 3 === 0 ? undefined : waitMs);
+    }
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test('that is lost may end that of others, or begin another', () => {
+    const [first, second] = [new Patience(), new Patience()];
+    open.push(first, second);
+    const lost: string[] = [];
+    first.begin(10, () => {
+      lost.push('first');
+      second.end();
+      first.begin(5, () => lost.push('first again'));
+    });
+    second.begin(10, () => lost.push('second'));
+    jest.advanceTimersByTime(100);
+    expect(lost).toEqual(['first', 'first again']);
+    first.end();
+    expect(jest.getTimerCount()).toBe(0);
   });
 });
