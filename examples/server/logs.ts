@@ -26,10 +26,13 @@ export interface LogSink {
 
 /** So much is kept for one write; bytes, about. */
 const MOST_KEPT = 64 * 1024;
+/** While there is one line after the other, they wait for each other so long. */
+const KEPT_MS = 20;
 
 /** To a file or a pipe each write stops the program for a while: so many lines, one write. */
 class StandardError implements LogSink {
   #kept = '';
+  #flushedAt = -Infinity;
 
   constructor() {
     process.on('exit', () => this.#flush());
@@ -40,15 +43,22 @@ class StandardError implements LogSink {
   }
 
   write(text: string): void {
-    if (this.#kept === '') setImmediate(() => this.#flush());
+    if (this.#kept === '') this.#flushSoon();
     this.#kept += text;
     if (this.#kept.length > MOST_KEPT) this.#flush();
+  }
+
+  #flushSoon(): void {
+    const flush = (): void => this.#flush();
+    if (performance.now() - this.#flushedAt < KEPT_MS) setTimeout(flush, KEPT_MS);
+    else setImmediate(flush);
   }
 
   #flush(): void {
     if (this.#kept === '') return;
     const text = this.#kept;
     this.#kept = '';
+    this.#flushedAt = performance.now();
     process.stderr.write(text);
   }
 }
