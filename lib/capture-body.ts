@@ -49,20 +49,10 @@ function bodyFromParser(req: Request, limitBytes: number): CapturedBody {
   return { kind: 'held', bytes: new HeldBytes([bytes]), isEncoded: false, isRespelt };
 }
 
-async function hold(context: RequestContext, config: Config): Promise<void> {
-  const bytes = await collect(context, config);
-  context.body = {
-    kind: 'held',
-    bytes,
-    isEncoded: !isPlain(context.req.headers['content-encoding']),
-    isRespelt: false,
-  };
-}
-
-function collect(
+function hold(
   context: RequestContext,
   { bodyLimitBytes: limitBytes, idleMs }: Config,
-): Promise<HeldBytes> {
+): Promise<void> {
   const { req, patience } = context;
   if (Number(req.headers['content-length'] ?? 0) > limitBytes) {
     return Promise.reject(tooLarge(limitBytes));
@@ -83,7 +73,13 @@ function collect(
     };
     const onEnd = (): void => {
       finish();
-      resolve(new HeldBytes(pieces.list));
+      context.body = {
+        kind: 'held',
+        bytes: new HeldBytes(pieces.list),
+        isEncoded: !isPlain(req.headers['content-encoding']),
+        isRespelt: false,
+      };
+      resolve();
     };
     const onError = (error: Error): void => {
       finish();

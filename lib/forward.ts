@@ -14,7 +14,7 @@ import { single } from './headers.ts';
 import { Healing } from './healing.ts';
 import type { SharedHealing } from './healing.ts';
 import { callHook } from './hooks.ts';
-import type { AttemptEndEvent, AttemptEvent } from './hooks.ts';
+import type { AttemptEvent } from './hooks.ts';
 import type { Config } from './options.ts';
 import type { Step } from './pipeline.ts';
 import type { ProxyState } from './proxy-state.ts';
@@ -103,6 +103,8 @@ class Forwarding {
   /** Of another model. */
   readonly #attemptsBefore: number;
   #hasReplacedStale = false;
+  /** The attempt, by `performance.now()`, where somebody asks how long it took. */
+  #begunAt = 0;
   /** The last answer has shown what to leave out. */
   #hasHealed = false;
   /** The wait that was due after the last failure, whether it was begun or not. */
@@ -159,10 +161,15 @@ class Forwarding {
     }
   }
 
-  async #attemptOnce(): Promise<UpstreamAnswer> {
-    const context = this.#context;
+  #attemptOnce(): Promise<UpstreamAnswer> {
     const entered = this.#enter();
-    const grant = entered instanceof Promise ? await entered : entered;
+    return entered instanceof Promise
+      ? entered.then((grant) => this.#begin(grant))
+      : this.#begin(entered);
+  }
+
+  #begin(grant: Grant | undefined): Promise<UpstreamAnswer> {
+    const context = this.#context;
     this.#refuseEnded(grant);
     // Not before: while it was held, others may have been refused.
     this.#healing?.dropKnown();
@@ -173,7 +180,8 @@ class Forwarding {
     context.phase = 'attempt';
     const { attempt: onBegin, attemptEnd: onEnd } = this.#config.on;
     if (onBegin !== undefined) callHook(onBegin, this.#attemptEvent());
-    return onEnd === undefined ? this.#callAndLearn(grant) : this.#callAndTell(grant, onEnd);
+    if (onEnd !== undefined) this.#begunAt = performance.now();
+    return this.#callAndLearn(grant);
   }
 
   #attemptEvent(): AttemptEvent {
@@ -185,25 +193,13 @@ class Forwarding {
     };
   }
 
-  async #callAndTell(
-    grant: Grant | undefined,
-    onEnd: (event: AttemptEndEvent) => void,
-  ): Promise<UpstreamAnswer> {
-    const context = this.#context;
-    const begunAt = performance.now();
-    const tell = (status: number | undefined, failure: FailureCause | undefined): void => {
-      const durationMs = Math.round(performance.now() - begunAt);
-      const attempt = context.attempts;
-      callHook(onEnd, { request: context.info(), attempt, status, failure, durationMs });
-    };
-    try {
-      const answer = await this.#callAndLearn(grant);
-      tell(answer.status, undefined);
-      return answer;
-    } catch (error) {
-      if (error instanceof AttemptFailure) tell(error.answer?.status, error.kind);
-      throw error;
-    }
+  #tellEnd(status: number | undefined, failure: FailureCause | undefined): void {
+    const { attemptEnd } = this.#config.on;
+    if (attemptEnd === undefined) return;
+    const request = this.#context.info();
+    const attempt = this.#context.attempts;
+    const durationMs = Math.round(performance.now() - this.#begunAt);
+    callHook(attemptEnd, { request, attempt, status, failure, durationMs });
   }
 
   async #callAndLearn(grant: Grant | undefined): Promise<UpstreamAnswer> {
@@ -213,11 +209,13 @@ class Forwarding {
         // oxlint-disable-next-line no-await-in-loop -- the second takes the place of the first
         const answer = await this.#call(grant, isFresh);
         if (answer.status === 400) this.#learn(grant, answer);
+        this.#tellEnd(answer.status, undefined);
         return answer;
       } catch (error) {
         if (!(error instanceof AttemptFailure)) throw error;
         if (!this.#mayReplaceStale(error)) {
           if (grant !== undefined) this.#tell(grant, error);
+          this.#tellEnd(error.answer?.status, error.kind);
           throw error;
         }
         isFresh = true;

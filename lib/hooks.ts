@@ -197,14 +197,15 @@ function merged<E>(hooks: readonly (Hook<E> | undefined)[]): Hook<E> | undefined
  */
 export function callHook<E>(hook: ((event: E) => void) | undefined, event: E): void {
   if (hook === undefined) return;
-  const onError = (error: unknown): void => {
-    log('a hook failed', { hook: hook.name, cause: describeError(error) });
-  };
   try {
     // The type says void, and so takes async functions, too.
     const result: unknown = hook(event);
-    if (result instanceof Promise) result.catch(onError);
+    if (result instanceof Promise) result.catch((error: unknown) => noteFailure(hook.name, error));
   } catch (error) {
-    onError(error);
+    noteFailure(hook.name, error);
   }
+}
+
+function noteFailure(hook: string, error: unknown): void {
+  log('a hook failed', { hook, cause: describeError(error) });
 }

@@ -16,6 +16,7 @@ const CODED_BYTES = 64 * 1024;
 const LONGEST_USAGE = 4 * 1024;
 
 const USAGE = '"usage"';
+const USAGE_BYTES = Buffer.from(USAGE);
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -25,7 +26,7 @@ const BACKSLASH = 0x5c;
  */
 export class BodyTail {
   readonly #coding: string | undefined;
-  #before = new Pieces();
+  #before: Pieces | undefined;
   #newest = new Pieces();
   #isTooLong = false;
 
@@ -50,7 +51,8 @@ export class BodyTail {
     if (this.#coding !== undefined) {
       return usageIn(Buffer.from(decodeBeginning(this.#newest.join(), this.#coding)));
     }
-    return usageIn(Buffer.concat([...this.#before.list, ...this.#newest.list]));
+    const newest = this.#newest.join();
+    return usageIn(this.#before ? Buffer.concat([...this.#before.list, newest]) : newest);
   }
 
   /** Without its beginning nothing of it can be decoded. */
@@ -66,7 +68,7 @@ export class BodyTail {
  * @internal
  */
 export function usageIn(tail: Buffer): Usage | undefined {
-  for (let at = tail.lastIndexOf(USAGE); at >= 0; at = lastBefore(tail, at)) {
+  for (let at = tail.lastIndexOf(USAGE_BYTES); at >= 0; at = lastBefore(tail, at)) {
     // In a text of the model's the quotes are escaped.
     if (tail[at - 1] === BACKSLASH) continue;
     const text = tail.toString('latin1', at + USAGE.length, at + USAGE.length + LONGEST_USAGE);
@@ -77,7 +79,7 @@ export function usageIn(tail: Buffer): Usage | undefined {
 }
 
 function lastBefore(tail: Buffer, at: number): number {
-  return at === 0 ? -1 : tail.lastIndexOf(USAGE, at - 1);
+  return at === 0 ? -1 : tail.lastIndexOf(USAGE_BYTES, at - 1);
 }
 
 function readUsage(text: string): Usage | undefined {

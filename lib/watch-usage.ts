@@ -2,7 +2,7 @@ import { isPlain } from './decode-body.ts';
 import { callHook } from './hooks.ts';
 import type { UsageEvent } from './hooks.ts';
 import type { RequestContext } from './request-context.ts';
-import type { UpstreamAnswer } from './upstream-answer.ts';
+import type { AnswerWatcher, UpstreamAnswer } from './upstream-answer.ts';
 import { BodyTail } from './usage.ts';
 
 /** Tells, when an answer is over, what it said of its tokens. */
@@ -13,12 +13,25 @@ export function watchUsage(
 ): void {
   if (answer.status !== 200 || !(answer.isJson || answer.isEventStream)) return;
   const coding = answer.headers['content-encoding'];
-  const tail = new BodyTail(isPlain(coding) ? undefined : coding);
-  answer.watcher = {
-    push: (chunk) => tail.push(chunk),
-    end() {
-      const usage = tail.usage();
-      if (usage !== undefined) callHook(onUsage, { request: context.info(), ...usage });
-    },
-  };
+  answer.watcher = new UsageWatch(context, isPlain(coding) ? undefined : coding, onUsage);
+}
+
+class UsageWatch extends BodyTail implements AnswerWatcher {
+  readonly #context: RequestContext;
+  readonly #onUsage: (event: UsageEvent) => void;
+
+  constructor(
+    context: RequestContext,
+    coding: string | undefined,
+    onUsage: (event: UsageEvent) => void,
+  ) {
+    super(coding);
+    this.#context = context;
+    this.#onUsage = onUsage;
+  }
+
+  end(): void {
+    const usage = this.usage();
+    if (usage !== undefined) callHook(this.#onUsage, { request: this.#context.info(), ...usage });
+  }
 }

@@ -17,7 +17,7 @@ const RETRY_WORDS: ReadonlySet<string> = new Set(RETRY_REASONS);
 const HOLD_WORDS: ReadonlySet<string> = new Set(HOLD_REASONS);
 const ERROR_CODES: ReadonlySet<string> = new Set(Object.keys(PROXY_ERRORS));
 
-/** What is counted with each answer of one kind; looking for it costs more than counting. */
+/** What is counted with each answer of one kind. */
 interface AnswerRow {
   readonly requests: Counter.Internal;
   readonly duration: Histogram.Internal<string>;
@@ -45,6 +45,8 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
   const tokens = counter('tokens_total', 'Tokens, as answers tell them.', 'model', 'direction');
   const breaks = counter('stream_breaks_total', 'Answers that broke off.', 'model', 'code');
   const errors = counter('errors_total', "Errors of the proxy's own.", 'code');
+  const attemptsOf = remembered((...labels) => attempts.labels(...labels));
+  const tokensOf = remembered((...labels) => tokens.labels(...labels));
   const rowOf = answerRows(counter, histogram);
   const parameters = new BoundedNames(MOST_PARAMETERS);
 
@@ -52,7 +54,7 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     attemptEnd({ request, status, failure }) {
       if (status !== undefined && status < 400) models.learn(request);
       const result = status === undefined ? (failure ?? OTHER) : String(status);
-      attempts.labels(models.of(request.model), result).inc();
+      attemptsOf(models.of(request.model), result).inc();
     },
     retry({ request: { model }, reason }) {
       retries.labels(models.of(model), wordLabel(reason, RETRY_WORDS)).inc();
@@ -70,8 +72,8 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
       // A short answer is over before its attempt is.
       models.learn(request);
       const model = models.of(request.model);
-      if (inputTokens > 0) tokens.labels(model, 'input').inc(inputTokens);
-      if (outputTokens > 0) tokens.labels(model, 'output').inc(outputTokens);
+      if (inputTokens > 0) tokensOf(model, 'input').inc(inputTokens);
+      if (outputTokens > 0) tokensOf(model, 'output').inc(outputTokens);
     },
     answer(event) {
       const model = models.of(event.request.model);
@@ -85,6 +87,20 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
       if (event.outcome === 'broken') breaks.labels(model, code).inc();
       else errors.labels(code).inc();
     },
+  };
+}
+
+/** Looking for a series by its labels costs more than counting. */
+function remembered<Series>(
+  find: (first: string, second: string) => Series,
+): (first: string, second: string) => Series {
+  const known = new Map<string, Map<string, Series>>();
+  return (first, second) => {
+    let row = known.get(first);
+    if (row === undefined) known.set(first, (row = new Map()));
+    let series = row.get(second);
+    if (series === undefined) row.set(second, (series = find(first, second)));
+    return series;
   };
 }
 
