@@ -155,7 +155,8 @@ export class Attempt implements CallEvents, Cancellable {
       return;
     }
     // RFC 9112 §6.1: a coding that nobody here undoes, and that the client would not hear of.
-    if (!/^\s*chunked\s*$/i.test(answer.headers['transfer-encoding'] ?? 'chunked')) {
+    const coding = answer.headers['transfer-encoding'];
+    if (coding !== undefined && !/^\s*chunked\s*$/i.test(coding)) {
       const message = 'The upstream answered in a transfer coding that is not understood here.';
       this.#fail('final', new ProxyError('upstream_invalid', message));
       return;

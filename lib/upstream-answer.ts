@@ -38,6 +38,10 @@ export class UpstreamAnswer implements AnswerSink {
   readonly statusMessage: string;
   readonly rawHeaders: readonly string[];
   readonly headers: IncomingHttpHeaders;
+  /** Whether its bytes are what they seem: no `Content-Encoding`. */
+  readonly isPlain: boolean;
+  #isEventStream = false;
+  #isJson = false;
 
   readonly #response: IncomingMessage;
   readonly #patience: Patience;
@@ -66,6 +70,8 @@ export class UpstreamAnswer implements AnswerSink {
     this.statusMessage = response.statusMessage ?? '';
     this.rawHeaders = response.rawHeaders;
     this.headers = response.headers;
+    this.isPlain = isPlain(this.headers['content-encoding']);
+    this.#hasType(this.headers['content-type']);
     this.#response = response;
     this.#patience = patience;
     this.#idleMs = idleMs;
@@ -89,20 +95,11 @@ export class UpstreamAnswer implements AnswerSink {
   }
 
   get isEventStream(): boolean {
-    return /^\s*text\/event-stream\s*(;|$)/i.test(this.#type ?? '');
+    return this.#isEventStream;
   }
 
   get isJson(): boolean {
-    return isJsonType(this.#type);
-  }
-
-  get #type(): string | undefined {
-    return this.#replacedType ?? this.headers['content-type'];
-  }
-
-  /** Whether its bytes are what they seem: no `Content-Encoding`. */
-  get isPlain(): boolean {
-    return isPlain(this.headers['content-encoding']);
+    return this.#isJson;
   }
 
   get hasEnded(): boolean {
@@ -139,6 +136,7 @@ export class UpstreamAnswer implements AnswerSink {
     this.#collected.push(bytes);
     this.#isReplaced = true;
     this.#replacedType = type;
+    if (type !== undefined) this.#hasType(type);
   }
 
   /** Whether the body is another than the upstream's headers describe. */
@@ -231,6 +229,11 @@ export class UpstreamAnswer implements AnswerSink {
     if (this.#response.complete && !this.#response.destroyed) return;
     const message = 'The connection to the upstream broke in the middle of its answer.';
     this.#finish(connectionError(cause, message));
+  }
+
+  #hasType(type = ''): void {
+    this.#isJson = isJsonType(type);
+    this.#isEventStream = !this.#isJson && /^\s*text\/event-stream\s*(;|$)/i.test(type);
   }
 
   // As its own sink it collects.
