@@ -42,6 +42,10 @@ describe('a stream of /chat/completions', () => {
     expect(isComplete('/chat/completions', [DELTA, last])).toBe(false);
   });
 
+  test('is not with [DONE] in front of what came later', () => {
+    expect(isComplete('/chat/completions', ['data: [DONE]\n\n', DELTA])).toBe(false);
+  });
+
   test.each([
     ['data: [DONE]', true],
     ['data: [DONE]\n', true],

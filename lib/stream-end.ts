@@ -3,7 +3,15 @@ import { hasEvent } from './first-event.ts';
 import { isObject, parseJson } from './json-value.ts';
 
 /** Whether whole events show that nothing is missing behind them. */
-type Sign = (events: Buffer) => boolean;
+interface Signs {
+  /** Wherever these events stand. */
+  readonly anywhere: (events: Buffer) => boolean;
+  /** As the last ones: looked for once, and not in each chunk. */
+  readonly asLast: (events: Buffer) => boolean;
+}
+
+/** Most events begin with it. */
+const SMALL_D = 0x64;
 
 const FINISH_REASON = Buffer.from('"finish_reason"');
 const DONE = Buffer.from('[DONE]');
@@ -13,9 +21,9 @@ const FINAL_RESPONSES = ['completed', 'incomplete', 'failed'].map((how) =>
 const FINAL_TYPE = /"type"\s*:\s*"response\.(completed|incomplete|failed)"/;
 
 /** By route, what its streams end with (OpenAI's API reference, streaming). */
-const SIGNS: ReadonlyMap<string, Sign> = new Map([
-  ['/chat/completions', (events: Buffer) => hasFinishReason(events) || hasDone(events)],
-  ['/responses', hasFinalResponse],
+const SIGNS: ReadonlyMap<string, Signs> = new Map([
+  ['/chat/completions', { anywhere: hasFinishReason, asLast: hasDone }],
+  ['/responses', { anywhere: hasFinalResponse, asLast: () => false }],
 ]);
 
 /** Whether it is known of a route's streams how they end. */
@@ -29,19 +37,19 @@ export function hasStreamEnd(route: string): boolean {
  * upstream was cut off, and behind a gateway that was cut off any body ends in good order.
  */
 export class StreamEnd {
-  readonly #isSign: Sign;
+  readonly #signs: Signs;
   #isShown = false;
   #last: Buffer | undefined;
   #goesOn = false;
 
-  private constructor(isSign: Sign) {
-    this.#isSign = isSign;
+  private constructor(signs: Signs) {
+    this.#signs = signs;
   }
 
   /** `undefined`: of the route's streams no sign is known. */
   static of(route: string): StreamEnd | undefined {
-    const sign = SIGNS.get(route);
-    return sign && new StreamEnd(sign);
+    const signs = SIGNS.get(route);
+    return signs && new StreamEnd(signs);
   }
 
   /** @param isPart - of an event that goes on in what comes next */
@@ -51,9 +59,9 @@ export class StreamEnd {
       return;
     }
     const seen = this.#goesOn ? this.#withBefore(events) : events;
-    this.#isShown = this.#isSign(seen);
+    this.#isShown = this.#signs.anywhere(seen);
     if (this.#goesOn) this.#last = seen.subarray(-64);
-    else if (isPart || hasEvent([events])) this.#last = events;
+    else if (isPart || events[0] === SMALL_D || hasEvent([events])) this.#last = events;
     this.#goesOn = isPart;
   }
 
@@ -61,13 +69,14 @@ export class StreamEnd {
   isComplete(tail: Buffer): boolean {
     // The event with the sign may have lost its own end.
     if (this.#goesOn) return false;
-    if (this.#isShown) return true;
+    if (this.#isShown || (this.#last && this.#signs.asLast(this.#last))) return true;
     if (this.#last?.includes('"error"') && dataOfEvents(this.#last.toString()).some(isError))
       return true;
     // Half an event may hold the sign, and still has lost what stood behind it.
     const [data = ''] = dataOfEvents(tail.toString());
     const isWhole = data === '[DONE]' || parseJson(data) !== undefined;
-    return isWhole && (this.#isSign(tail) || isError(data));
+    const { anywhere, asLast } = this.#signs;
+    return isWhole && (anywhere(tail) || asLast(tail) || isError(data));
   }
 
   /** The sign may stand across the border. */
