@@ -55,6 +55,24 @@ describe('a held body', () => {
     );
   });
 
+  test('is gone through once by an edit, however many parts that has', () => {
+    let looks = 0;
+    const pieces = new Proxy(
+      Array.from({ length: 1_000 }, () => Buffer.from('0123')),
+      {
+        get(target, name) {
+          looks += 1;
+          return Reflect.get(target, name) as unknown;
+        },
+      },
+    );
+    const held = new HeldBytes(pieces);
+    looks = 0;
+    const parts = Array.from({ length: 1_000 }, (_, i): JsonPart => [4 * i + 1, 4 * i + 3]);
+    expect(held.edited(parts).joined().toString()).toBe('12'.repeat(1_000));
+    expect(looks).toBeLessThan(10_000);
+  });
+
   test('that no edit changes is the very same', () => {
     const held = new HeldBytes([Buffer.from('{}')]);
     expect(held.edited(undefined)).toBe(held);

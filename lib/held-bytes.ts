@@ -46,23 +46,32 @@ export class HeldBytes {
     }
   }
 
-  /** What an edit makes of them; the very same where it changes nothing. */
+  /**
+   * What an edit makes of them; the very same where it changes nothing.
+   *
+   * @param parts - what stays is in its old order
+   */
   edited(parts: readonly JsonPart[] | undefined): HeldBytes {
     if (parts === undefined) return this;
-    return new HeldBytes(
-      parts.flatMap((part) => (Buffer.isBuffer(part) ? [part] : this.#slice(...part))),
-    );
-  }
-
-  #slice(start: number, end: number): readonly Buffer[] {
     const found: Buffer[] = [];
+    // Once through the pieces, not once for each part: there may be thousands of both.
+    let place = 0;
     let at = 0;
-    for (const piece of this.pieces) {
-      const from = Math.max(0, start - at);
-      const to = Math.min(piece.length, end - at);
-      if (from < to) found.push(piece.subarray(from, to));
-      at += piece.length;
+    for (const part of parts) {
+      if (Buffer.isBuffer(part)) {
+        found.push(part);
+        continue;
+      }
+      const [start, end] = part;
+      for (let piece = this.pieces[place]; piece !== undefined; piece = this.pieces[place]) {
+        const from = Math.max(0, start - at);
+        const to = Math.min(piece.length, end - at);
+        if (from < to) found.push(piece.subarray(from, to));
+        if (at + piece.length >= end) break;
+        at += piece.length;
+        place += 1;
+      }
     }
-    return found;
+    return new HeldBytes(found);
   }
 }
