@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import * as fc from 'fast-check';
 import { Pieces } from '../lib/pieces.ts';
 
@@ -29,6 +29,19 @@ describe('pieces', () => {
     expect(pieces.bytes).toBe(100_000);
     expect(pieces.list.length).toBeLessThan(100);
     expect(pieces.join().toString()).toBe('x'.repeat(100_000));
+  });
+
+  test('that are small take no block each, where they stand between long ones', () => {
+    const allocations = jest.spyOn(Buffer, 'allocUnsafe');
+    const pieces = new Pieces();
+    for (let i = 0; i < 500; i += 1) {
+      pieces.push(Buffer.alloc(1_024, 'l'));
+      pieces.push(Buffer.from('s'));
+    }
+    const blocks = allocations.mock.calls.length;
+    allocations.mockRestore();
+    expect(pieces.join().toString()).toBe(`${'l'.repeat(1_024)}s`.repeat(500));
+    expect(blocks).toBe(1);
   });
 
   test('that are looked at in between stay in their order', () => {

@@ -52,10 +52,15 @@ export class Pieces {
   }
 
   #seal(): void {
-    if (this.#block === undefined) return;
+    if (this.#block === undefined || this.#used === 0) return;
     const part = this.#block.subarray(0, this.#used);
-    this.#held.push(this.#used < BLOCK_BYTES / 2 ? Buffer.from(part) : part);
-    this.#block = undefined;
     this.#used = 0;
+    if (part.length < BLOCK_BYTES / 2) {
+      // The block is used again: a new one for each that stands between long ones is too much.
+      this.#held.push(Buffer.from(part));
+      return;
+    }
+    this.#held.push(part);
+    this.#block = undefined;
   }
 }
