@@ -1,5 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import * as fc from 'fast-check';
+import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import type { JsonObject } from '../lib/json-value.ts';
+import { parseObject, scanObject } from '../lib/read-usage.ts';
 import { BodyTail, usageIn } from '../lib/usage.ts';
 
 const CHAT = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
@@ -61,12 +65,104 @@ describe('usage', () => {
   });
 });
 
+const NAMES = [
+  'prompt_tokens',
+  'completion_tokens',
+  'total_tokens',
+  'input_tokens',
+  'output_tokens',
+  'prompt_tokens_details',
+  'usage',
+  'ü',
+  '',
+  'a"b',
+  '__proto__',
+  '\n',
+];
+const LEAVES = ['0', '7', '12', '305', '999999999999999', 'null', '{}'];
+/** Some are none. */
+const ODD_LEAVES =
+  '-1,01,1.5,1e3,1e400,9007199254740991,9007199254740993,true,nul,[1],"","a,"}","\\"{","\\u0041",'.split(
+    ',',
+  );
+const space = fc.constantFrom(...Array<string>(20).fill(''), ' ', '\n\t', '\r', '\u00a0');
+
+/** Objects as text: names come twice, and some are no JSON. */
+const { object } = fc.letrec<{ object: string; value: string }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    { weight: 20, arbitrary: fc.constantFrom(...LEAVES) },
+    { weight: 1, arbitrary: fc.constantFrom(...ODD_LEAVES) },
+    { weight: 3, arbitrary: tie('object') },
+  ),
+  object: fc
+    .array(fc.tuple(fc.constantFrom(...NAMES), space, tie('value'), space), { maxLength: 6 })
+    .chain((members) =>
+      fc.constantFrom(...Array<string>(20).fill(','), ',,', ';').map((comma) => {
+        const texts = members.map(
+          ([name, before, value, behind]) =>
+            `${before}${JSON.stringify(name)}${behind}:${before}${value}${behind}`,
+        );
+        return `{${texts.join(comma)}}`;
+      }),
+    ),
+}));
+
+function numbersOf(value: JsonObject | undefined): unknown {
+  if (value === undefined) return 'nothing';
+  return Object.entries(value)
+    .filter(([name, it]) => typeof it === 'number' && name !== '__proto__')
+    .toSorted(([one], [other]) => (one < other ? -1 : 1));
+}
+
+describe('the quick way to read usage', () => {
+  test('tells what JSON.parse does, or that it is not sure', () => {
+    let sure = 0;
+    let told = 0;
+    fc.assert(
+      fc.property(object, space, fc.constantFrom('', '}', ',"a":1}', '\n'), (text, gap, rest) => {
+        const whole = `:${gap}${text}${rest}`;
+        const scanned = scanObject(whole);
+        if (scanned === undefined) return;
+        sure += 1;
+        if (Object.keys(scanned).length > 1) told += 1;
+        expect(numbersOf(scanned)).toEqual(numbersOf(parseObject(whole)));
+      }),
+      { seed: 20260901, numRuns: 20_000 },
+    );
+    expect(sure).toBeGreaterThan(5_000);
+    expect(told).toBeGreaterThan(1_000);
+  });
+
+  test('is not sure of an object that is cut off', () => {
+    fc.assert(
+      fc.property(object, fc.nat(), (text, length) => {
+        const cut = text.slice(0, length % text.length);
+        expect(scanObject(`:${cut}`)).toBeUndefined();
+      }),
+      { seed: 20260901, numRuns: 2_000 },
+    );
+  });
+
+  test('is sure of what Venice sends', () => {
+    const details = { prompt_tokens_details: { cached_tokens: 1, a: null }, b: {} };
+    expect(scanObject(`:${JSON.stringify({ ...CHAT, ...details })}`)).toEqual(CHAT);
+  });
+});
+
 describe('the end of a body', () => {
   const body = Buffer.from(`${'{"x":"'.padEnd(300_000, 'y')}","usage":${JSON.stringify(CHAT)}}`);
 
   test.each([1, 7, 1_000, 32_768, 400_000])('is kept of pieces of %d bytes', (size) => {
     const tail = new BodyTail(undefined);
     for (let at = 0; at < body.length; at += size) tail.push(body.subarray(at, at + size));
+    expect(tail.usage()).toEqual(TOLD);
+  });
+
+  test('is read across the border of two pieces, the first of which is long', () => {
+    const tail = new BodyTail(undefined);
+    tail.push(body.subarray(0, -40));
+    tail.push(body.subarray(-40));
     expect(tail.usage()).toEqual(TOLD);
   });
 
@@ -83,6 +179,9 @@ describe('the end of a body', () => {
     long.push(Buffer.alloc(70_000));
     long.push(gzipSync(body));
     expect(long.usage()).toBeUndefined();
+    const alone = new BodyTail('gzip');
+    alone.push(gzipSync(Buffer.concat([randomBytes(70_000), body.subarray(-100)])));
+    expect(alone.usage()).toBeUndefined();
     const wrong = new BodyTail('gzip');
     wrong.push(body.subarray(-100));
     expect(wrong.usage()).toBeUndefined();

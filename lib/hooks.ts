@@ -1,7 +1,7 @@
 import { createLog } from './debug.ts';
 import { describeError } from './errors.ts';
 import type { FailureCause } from './replay-policy.ts';
-import type { Usage } from './usage.ts';
+import type { Usage } from './read-usage.ts';
 
 const log = createLog('hooks');
 

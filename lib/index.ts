@@ -28,4 +28,4 @@ export type {
 export type { BucketState, WindowState } from './rate-gate/gate-state.ts';
 export type { LastHeard, Phase, RequestState, VeniceProxy } from './proxy-state.ts';
 export type { FailureCause, ReplayClass } from './replay-policy.ts';
-export type { Usage } from './usage.ts';
+export type { Usage } from './read-usage.ts';

@@ -1,13 +1,7 @@
 import { decodeBeginning } from './decode-body.ts';
-import { isObject, parseJson } from './json-value.ts';
 import { Pieces } from './pieces.ts';
-
-/** What an answer says of its tokens. */
-export interface Usage {
-  readonly inputTokens: number | undefined;
-  readonly outputTokens: number | undefined;
-  readonly totalTokens: number | undefined;
-}
+import { readUsage } from './read-usage.ts';
+import type { Usage } from './read-usage.ts';
 
 /** `usage` stands behind what the model wrote: so much of the end is looked at, twice that at most. */
 const TAIL_BYTES = 32 * 1024;
@@ -17,7 +11,6 @@ const LONGEST_USAGE = 4 * 1024;
 
 const USAGE = '"usage"';
 const USAGE_BYTES = Buffer.from(USAGE);
-const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
@@ -37,12 +30,13 @@ export class BodyTail {
 
   push(chunk: Buffer): void {
     if (this.#isTooLong) return;
-    this.#newest.push(chunk);
-    if (this.#coding !== undefined) this.#keepWhole();
-    else if (this.#newest.bytes >= TAIL_BYTES) {
+    // Not as soon as there is enough: a body in one chunk is never put together.
+    if (this.#coding === undefined && this.#newest.bytes >= TAIL_BYTES) {
       this.#before = this.#newest;
       this.#newest = new Pieces();
     }
+    this.#newest.push(chunk);
+    if (this.#coding !== undefined) this.#keepWhole();
   }
 
   /** What the body says of its tokens, when it is over. */
@@ -80,41 +74,4 @@ export function usageIn(tail: Buffer): Usage | undefined {
 
 function lastBefore(tail: Buffer, at: number): number {
   return at === 0 ? -1 : tail.lastIndexOf(USAGE_BYTES, at - 1);
-}
-
-function readUsage(text: string): Usage | undefined {
-  const begin = /^\s*:\s*(?=\{)/.exec(text);
-  if (begin === null) return undefined;
-  const value = parseJson(objectAt(text, begin[0].length));
-  if (!isObject(value)) return undefined;
-  const usage = {
-    inputTokens: count(value['prompt_tokens']) ?? count(value['input_tokens']),
-    outputTokens: count(value['completion_tokens']) ?? count(value['output_tokens']),
-    totalTokens: count(value['total_tokens']),
-  };
-  const { inputTokens, outputTokens, totalTokens } = usage;
-  return (inputTokens ?? outputTokens ?? totalTokens) === undefined ? undefined : usage;
-}
-
-/** From a `{` to the `}` that belongs to it. */
-function objectAt(text: string, from: number): string {
-  let depth = 0;
-  let isInString = false;
-  for (let i = from; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (isInString) {
-      if (code === BACKSLASH) i += 1;
-      else if (code === QUOTE) isInString = false;
-    } else if (code === QUOTE) isInString = true;
-    else if (code === 0x7b) depth += 1;
-    else if (code === 0x7d) {
-      depth -= 1;
-      if (depth === 0) return text.slice(from, i + 1);
-    }
-  }
-  return '';
-}
-
-function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

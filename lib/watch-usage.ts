@@ -32,6 +32,6 @@ class UsageWatch extends BodyTail implements AnswerWatcher {
 
   end(): void {
     const usage = this.usage();
-    if (usage !== undefined) callHook(this.#onUsage, { request: this.#context.info(), ...usage });
+    if (usage !== undefined) callHook(this.#onUsage, { ...usage, request: this.#context.info() });
   }
 }
