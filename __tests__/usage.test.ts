@@ -130,7 +130,7 @@ describe('the quick way to read usage', () => {
       }),
       { seed: 20260901, numRuns: 20_000 },
     );
-    expect(sure).toBeGreaterThan(5_000);
+    expect(sure).toBeGreaterThan(3_000);
     expect(told).toBeGreaterThan(1_000);
   });
 
