@@ -103,7 +103,7 @@ export type Outcome =
   /** The client left before it had its answer. */
   | 'client_left';
 
-/** A request has ended: the last event of each. */
+/** A request has ended. Only the end of an attempt that was given up with it may follow. */
 export interface AnswerEvent {
   readonly request: RequestInfo;
   /**
