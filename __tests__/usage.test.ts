@@ -150,6 +150,19 @@ describe('the quick way to read usage', () => {
   });
 });
 
+describe('the place of usage', () => {
+  // It is looked for in two ways, near the end and before.
+  test.each([0, 1, 940, 980, 981, 982, 983, 984, 985, 986, 987, 988, 989, 990, 1_000, 40_000])(
+    'is found %d bytes before the end',
+    (bytes) => {
+      const text = `{"usage":${JSON.stringify(CHAT)},"x":"${'y'.repeat(bytes)}"}`;
+      expect(read(text)).toEqual(TOLD);
+      expect(read(`${text}${JSON.stringify({ c: '"usage":{"total_tokens":1}' })}`)).toEqual(TOLD);
+      expect(read(`${text}{"usage":null,"usag`)).toEqual(TOLD);
+    },
+  );
+});
+
 describe('the end of a body', () => {
   const body = Buffer.from(`${'{"x":"'.padEnd(300_000, 'y')}","usage":${JSON.stringify(CHAT)}}`);
 

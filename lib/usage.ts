@@ -10,8 +10,10 @@ const CODED_BYTES = 64 * 1024;
 const LONGEST_USAGE = 4 * 1024;
 
 const USAGE = '"usage"';
-const USAGE_BYTES = Buffer.from(USAGE);
+const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+/** So near to the end a look at each byte takes less time than to begin a search. */
+const NEAR_BYTES = 1024;
 
 /**
  * Keeps the end of a body that passes by.
@@ -62,7 +64,7 @@ export class BodyTail {
  * @internal
  */
 export function usageIn(tail: Buffer): Usage | undefined {
-  for (let at = tail.lastIndexOf(USAGE_BYTES); at >= 0; at = lastBefore(tail, at)) {
+  for (let at = lastBefore(tail, tail.length); at >= 0; at = lastBefore(tail, at)) {
     // In a text of the model's the quotes are escaped.
     if (tail[at - 1] === BACKSLASH) continue;
     const text = tail.toString('latin1', at + USAGE.length, at + USAGE.length + LONGEST_USAGE);
@@ -72,6 +74,15 @@ export function usageIn(tail: Buffer): Usage | undefined {
   return undefined;
 }
 
-function lastBefore(tail: Buffer, at: number): number {
-  return at === 0 ? -1 : tail.lastIndexOf(USAGE_BYTES, at - 1);
+/** Where the last `"usage"` begins that does so before `end`; -1: there is none. */
+function lastBefore(tail: Buffer, end: number): number {
+  const near = Math.max(tail.length - NEAR_BYTES, 0);
+  let at = end - 1;
+  for (; at >= near; at -= 1) if (tail[at] === QUOTE && isUsage(tail, at)) return at;
+  return at < 0 ? -1 : tail.lastIndexOf(USAGE, at);
+}
+
+function isUsage(tail: Buffer, at: number): boolean {
+  for (let i = 1; i < USAGE.length; i += 1) if (tail[at + i] !== USAGE.charCodeAt(i)) return false;
+  return true;
 }
