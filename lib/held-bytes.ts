@@ -32,8 +32,8 @@ export class HeldBytes {
    * @param see - must keep nothing of the buffer: the next look writes over it
    */
   look<Seen>(see: (bytes: Buffer) => Seen): Seen {
-    const isShort = this.pieces.length < 2 || this.length > LONGEST_DESK_BYTES;
-    if (isShort || isDeskTaken) return see(this.joined());
+    const needsDesk = this.pieces.length > 1 && this.length <= LONGEST_DESK_BYTES;
+    if (!needsDesk || isDeskTaken) return see(this.joined());
     // Twice as much each time: the next body is a little longer than this one.
     if (desk.length < this.length) desk = Buffer.allocUnsafeSlow(2 * this.length);
     isDeskTaken = true;
