@@ -12,6 +12,7 @@ import type {
 } from '../lib/index.ts';
 import { createMetrics } from '../lib/metrics/index.ts';
 import type { MetricsOptions } from '../lib/metrics/index.ts';
+import { answeredEvent } from './helpers/answer-event.ts';
 import { chatBytes } from './helpers/held.ts';
 import { CHAT, chat, closeAfterTest } from './helpers/scene.ts';
 import { send, startProxy } from './helpers/serve.ts';
@@ -65,18 +66,7 @@ async function ended(scene: Measured, count = 1): Promise<string[]> {
 const REQUEST: RequestInfo = { id: '1', method: 'POST', path: '/', model: 'm', stream: false };
 
 function answer(changes: Partial<AnswerEvent> & { request?: RequestInfo }): AnswerEvent {
-  return {
-    request: REQUEST,
-    status: 200,
-    outcome: 'answered',
-    code: undefined,
-    attempts: 1,
-    waitedMs: 0,
-    firstByteMs: 1,
-    totalMs: 2,
-    dropped: [],
-    ...changes,
-  };
+  return { ...answeredEvent(REQUEST), ...changes };
 }
 
 describe('metrics', () => {

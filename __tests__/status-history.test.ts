@@ -13,6 +13,7 @@ import type {
   RequestState,
   RetryEvent,
 } from '../lib/index.ts';
+import { answeredEvent } from './helpers/answer-event.ts';
 
 const REQUEST: RequestInfo = {
   id: '1',
@@ -21,17 +22,7 @@ const REQUEST: RequestInfo = {
   model: 'm',
   stream: false,
 };
-const ENDED: AnswerEvent = {
-  request: REQUEST,
-  status: 200,
-  outcome: 'answered',
-  code: undefined,
-  attempts: 1,
-  waitedMs: 0,
-  firstByteMs: 1,
-  totalMs: 2,
-  dropped: [],
-};
+const ENDED = answeredEvent(REQUEST);
 const RETRY: RetryEvent = {
   request: REQUEST,
   attempt: 1,

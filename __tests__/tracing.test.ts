@@ -10,8 +10,9 @@ import {
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-base';
 import { createStandInVenice } from '../examples/stand-in-venice.ts';
 import type { StandInOptions, StandInVenice } from '../examples/stand-in-venice.ts';
-import type { AnswerEvent, VeniceProxyOptions } from '../lib/index.ts';
+import type { VeniceProxyOptions } from '../lib/index.ts';
 import { createTracing } from '../lib/tracing/index.ts';
+import { answeredEvent } from './helpers/answer-event.ts';
 import { CHAT, chat, closeAfterTest } from './helpers/scene.ts';
 import { send, startProxy } from './helpers/serve.ts';
 import type { RunningProxy } from './helpers/serve.ts';
@@ -221,17 +222,7 @@ describe('tracing', () => {
     const { hooks } = createTracing({ tracer });
     const request = { id: '1', method: 'GET', path: '/models', model: undefined, stream: false };
     hooks.request?.({ request, getTraceHeader: () => undefined });
-    const answer: AnswerEvent = {
-      request,
-      status: 200,
-      outcome: 'answered',
-      code: undefined,
-      attempts: 1,
-      waitedMs: 0,
-      firstByteMs: 1,
-      totalMs: 2,
-      dropped: [],
-    };
+    const answer = answeredEvent(request);
     expect(() => hooks.answer?.(answer)).toThrow('no exporter');
     hooks.answer?.(answer);
     expect(ends).toBe(1);
