@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import createDebug from 'debug';
 import { logServer, setUpLogs } from '../examples/server/logs.ts';
+import type { LogLine } from '../examples/server/logs.ts';
 import { createLog } from '../lib/debug.ts';
 
 let written = '';
-const sink = { write: (text: string) => void (written += text), hasColors: false };
+const sink = { write: (line: LogLine) => void (written += line.toString()), hasColors: false };
 const colorful = { ...sink, hasColors: true };
 const pretty = { logFormat: 'pretty', debug: '' } as const;
 const json = { logFormat: 'json', debug: '' } as const;

@@ -6,11 +6,31 @@ import type { ServerSettings } from './settings.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 interface Line {
-  readonly at: Date;
+  /** Milliseconds since 1970. */
+  readonly at: number;
   readonly name: string;
   readonly color: string;
   readonly message: string;
   readonly fields: Fields;
+}
+
+type Render = (line: Line, hasColors: boolean) => string;
+
+/** A line, which becomes text where it is written. */
+export class LogLine {
+  readonly #line: Line;
+  readonly #render: Render;
+  readonly #hasColors: boolean;
+
+  constructor(line: Line, render: Render, hasColors: boolean) {
+    this.#line = line;
+    this.#render = render;
+    this.#hasColors = hasColors;
+  }
+
+  toString(): string {
+    return `${this.#render(this.#line, this.#hasColors)}\n`;
+  }
 }
 
 /** The namespaces that say what an operator wants to know; `DEBUG` adds to them. */
@@ -20,18 +40,21 @@ const SHOWN =
 
 /** Where lines go, and whether colours are understood there. */
 export interface LogSink {
-  write(text: string): void;
+  write(line: LogLine): void;
   readonly hasColors: boolean;
 }
 
-/** So much is kept for one write; bytes, about. */
-const MOST_KEPT = 64 * 1024;
+/** So many lines are kept for one write. */
+const MOST_KEPT = 256;
 /** While there is one line after the other, they wait for each other so long. */
 const KEPT_MS = 20;
 
-/** To a file or a pipe each write stops the program for a while: so many lines, one write. */
+/**
+ * To a file or a pipe each write stops the program for a while: so many lines, one write. And many
+ * lines are made into text one after the other in less time than each by itself, in between.
+ */
 class StandardError implements LogSink {
-  #kept = '';
+  #kept: LogLine[] = [];
   #flushedAt = -Infinity;
 
   constructor() {
@@ -42,10 +65,9 @@ class StandardError implements LogSink {
     return process.stderr.isTTY && process.stderr.hasColors();
   }
 
-  write(text: string): void {
-    if (this.#kept === '') this.#flushSoon();
-    this.#kept += text;
-    if (this.#kept.length > MOST_KEPT) this.#flush();
+  write(line: LogLine): void {
+    if (this.#kept.length === 0) this.#flushSoon();
+    if (this.#kept.push(line) === MOST_KEPT) this.#flush();
   }
 
   #flushSoon(): void {
@@ -55,9 +77,9 @@ class StandardError implements LogSink {
   }
 
   #flush(): void {
-    if (this.#kept === '') return;
-    const text = this.#kept;
-    this.#kept = '';
+    if (this.#kept.length === 0) return;
+    const text = this.#kept.join('');
+    this.#kept = [];
     this.#flushedAt = performance.now();
     process.stderr.write(text);
   }
@@ -94,17 +116,18 @@ export function setUpLogs(
     const [form, text] = args;
     const isPlain = form === '%s' && args.length === 2 && typeof text === 'string';
     const message = isPlain ? text : format(...args);
-    const line = { at: new Date(), name, color, message, fields };
+    const line = { at: Date.now(), name, color, message, fields };
     fields = {};
-    args.splice(0, args.length, render(line, sink.hasColors));
+    args.length = 1;
+    args[0] = new LogLine(line, render, sink.hasColors);
   };
-  createDebug.log = (line: string): void => sink.write(`${line}\n`);
+  createDebug.log = (line: LogLine): void => sink.write(line);
   createDebug.enable(`${SHOWN},${debug}`);
 }
 
 function renderJson({ at, name, message, fields }: Line): string {
   const line = {
-    time: at.toISOString(),
+    time: new Date(at).toISOString(),
     name,
     message: message.replace(ANSI_STYLE, ''),
     ...fields,
@@ -112,7 +135,8 @@ function renderJson({ at, name, message, fields }: Line): string {
   return escapeControls(JSON.stringify(line));
 }
 
-function renderPretty({ at, name, color, message, fields }: Line, hasColors: boolean): string {
+function renderPretty({ at: ms, name, color, message, fields }: Line, hasColors: boolean): string {
+  const at = new Date(ms);
   const clock = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
   // Other packages' lines may be inspected objects, on several lines and in colours.
   const text = name.startsWith('venice-proxy:') ? escapeControls(message) : message;
