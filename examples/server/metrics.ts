@@ -18,7 +18,8 @@ export class ServerMetrics {
   readonly #isInstalled: boolean;
   #loading: Promise<void> | undefined;
   #metrics: Metrics | undefined;
-  readonly #early: ((hooks: ProxyHooks) => void)[] = [];
+  readonly #early = new EarlyEvents();
+  #hooks: ProxyHooks = this.#early.hooks;
 
   constructor(isInstalled: boolean = isPromClientInstalled()) {
     this.#isInstalled = isInstalled;
@@ -27,12 +28,12 @@ export class ServerMetrics {
   get hooks(): ProxyHooks {
     if (!this.#isInstalled) return {};
     return {
-      attemptEnd: (event) => this.#tell(event, (hooks, it) => hooks.attemptEnd?.(it)),
-      retry: (event) => this.#tell(event, (hooks, it) => hooks.retry?.(it)),
-      hold: (event) => this.#tell(event, (hooks, it) => hooks.hold?.(it)),
-      drop: (event) => this.#tell(event, (hooks, it) => hooks.drop?.(it)),
-      usage: (event) => this.#tell(event, (hooks, it) => hooks.usage?.(it)),
-      answer: (event) => this.#tell(event, (hooks, it) => hooks.answer?.(it)),
+      attemptEnd: (event) => this.#hooks.attemptEnd?.(event),
+      retry: (event) => this.#hooks.retry?.(event),
+      hold: (event) => this.#hooks.hold?.(event),
+      drop: (event) => this.#hooks.drop?.(event),
+      usage: (event) => this.#hooks.usage?.(event),
+      answer: (event) => this.#hooks.answer?.(event),
     };
   }
 
@@ -47,22 +48,14 @@ export class ServerMetrics {
     };
   }
 
-  #tell<Event>(event: Event, how: (hooks: ProxyHooks, event: Event) => void): void {
-    if (this.#metrics === undefined) this.#keep(event, how);
-    else how(this.#metrics.hooks, event);
-  }
-
-  #keep<Event>(event: Event, how: (hooks: ProxyHooks, event: Event) => void): void {
-    if (this.#early.length < MOST_EARLY) this.#early.push((hooks) => how(hooks, event));
-  }
-
   async #load(proxy: VeniceProxy): Promise<void> {
     try {
       const { createMetrics } = await import('venice-proxy/metrics');
       const metrics = createMetrics();
       metrics.observe(proxy);
       this.#metrics = metrics;
-      for (const tell of this.#early.splice(0)) tell(metrics.hooks);
+      this.#early.tell(metrics.hooks);
+      this.#hooks = metrics.hooks;
     } catch (error) {
       logServer('no metrics', { reason: reasonOf(error) });
     }
@@ -80,6 +73,28 @@ export class ServerMetrics {
       'metrics_unavailable',
       `Metrics need a package that is not installed here: ${INSTALL}`,
     );
+  }
+}
+
+/** Keeps the first events until there is somebody to be told. */
+class EarlyEvents {
+  readonly #kept: ((hooks: ProxyHooks) => void)[] = [];
+
+  readonly hooks: ProxyHooks = {
+    attemptEnd: (event) => this.#keep((hooks) => hooks.attemptEnd?.(event)),
+    retry: (event) => this.#keep((hooks) => hooks.retry?.(event)),
+    hold: (event) => this.#keep((hooks) => hooks.hold?.(event)),
+    drop: (event) => this.#keep((hooks) => hooks.drop?.(event)),
+    usage: (event) => this.#keep((hooks) => hooks.usage?.(event)),
+    answer: (event) => this.#keep((hooks) => hooks.answer?.(event)),
+  };
+
+  tell(hooks: ProxyHooks): void {
+    for (const tell of this.#kept.splice(0)) tell(hooks);
+  }
+
+  #keep(tell: (hooks: ProxyHooks) => void): void {
+    if (this.#kept.length < MOST_EARLY) this.#kept.push(tell);
   }
 }
 
