@@ -1,4 +1,4 @@
-import type { AnswerEvent, ProxyHooks } from 'venice-proxy';
+import type { AnswerEvent, ProxyHooks, RequestInfo } from 'venice-proxy';
 
 /** How many requests that have ended are remembered. */
 export const MOST_ENDED = 50;
@@ -44,10 +44,23 @@ export function steadyClock(): number {
   return Math.round(performance.timeOrigin + performance.now());
 }
 
+/** What is kept of it, until somebody wants to see it. */
+interface Ended {
+  readonly at: number;
+  readonly request: RequestInfo;
+  readonly status: number | undefined;
+  readonly outcome: AnswerEvent['outcome'];
+  readonly code: string | undefined;
+  readonly attempts: number;
+  readonly waitedMs: number;
+  readonly totalMs: number;
+}
+
 /** Remembers the last requests, and a quarter of an hour in figures. Its size has a bound. */
 export class StatusHistory {
   readonly #now: () => number;
-  readonly #ended: EndedRequest[] = [];
+  /** The `n`th stands at `n % MOST_ENDED`. */
+  readonly #ended: Ended[] = [];
   readonly #steps: Step[] = [];
   #count = 0;
 
@@ -64,8 +77,12 @@ export class StatusHistory {
 
   /** Those that ended after the `n`th (0: all that are remembered), the oldest first. */
   endedAfter(n: number): readonly EndedRequest[] {
-    const fresh = Math.min(this.#count - n, this.#ended.length);
-    return fresh <= 0 ? [] : this.#ended.slice(-fresh);
+    const shown: EndedRequest[] = [];
+    for (let next = Math.max(n, this.#count - MOST_ENDED) + 1; next <= this.#count; next += 1) {
+      const ended = this.#ended[next % MOST_ENDED];
+      if (ended !== undefined) shown.push(show(next, ended));
+    }
+    return shown;
   }
 
   /** How many have ended since the start. */
@@ -80,25 +97,12 @@ export class StatusHistory {
   }
 
   #end(event: AnswerEvent): void {
-    const { request, status, outcome, code, attempts } = event;
+    const { status, outcome, code, attempts, waitedMs, totalMs } = event;
     const at = this.#now();
+    const request = bounded(event.request);
     this.#count += 1;
-    this.#ended.push({
-      n: this.#count,
-      at,
-      id: request.id,
-      method: brief(request.method),
-      path: brief(request.path),
-      model: request.model === undefined ? undefined : brief(request.model),
-      stream: request.stream,
-      status,
-      outcome,
-      code,
-      attempts,
-      waitedMs: Math.round(event.waitedMs),
-      totalMs: Math.round(event.totalMs),
-    });
-    if (this.#ended.length > MOST_ENDED) this.#ended.shift();
+    const ended = { at, request, status, outcome, code, attempts, waitedMs, totalMs };
+    this.#ended[this.#count % MOST_ENDED] = ended;
     if (outcome === 'client_left') return;
     // Behind an early head the status says nothing: the code does.
     const isRefusal = code !== undefined || status === undefined || status >= 400;
@@ -121,13 +125,36 @@ export class StatusHistory {
   }
 }
 
-/**
- * The beginning of a text, as a copy: a part of a string keeps the whole of it in memory, and the
- * model may be a part of a large body.
- */
+function show(n: number, ended: Ended): EndedRequest {
+  const { at, request, status, outcome, code, attempts, waitedMs, totalMs } = ended;
+  const { id, method, path, model, stream } = request;
+  return {
+    n,
+    at,
+    id,
+    method,
+    path: brief(path),
+    model: model === undefined ? undefined : brief(model),
+    stream,
+    status,
+    outcome,
+    code,
+    attempts,
+    waitedMs: Math.round(waitedMs),
+    totalMs: Math.round(totalMs),
+  };
+}
+
+/** Nearly all are short: only of the others something is left out at once. */
+function bounded(request: RequestInfo): RequestInfo {
+  const { path, model } = request;
+  if (path.length <= MOST_CHARACTERS && (model?.length ?? 0) <= MOST_CHARACTERS) return request;
+  return { ...request, path: brief(path), model: model === undefined ? undefined : brief(model) };
+}
+
+/** The beginning of a text, as a copy: a part of a string keeps the whole of it in memory. */
 export function brief(text: string): string {
-  if (text.length <= MOST_CHARACTERS) return copy(text);
-  return `${copy(text.slice(0, MOST_CHARACTERS - 1))}…`;
+  return text.length <= MOST_CHARACTERS ? text : `${copy(text.slice(0, MOST_CHARACTERS - 1))}…`;
 }
 
 function copy(text: string): string {
