@@ -111,6 +111,7 @@ export class RequestContext implements RequestInfo, Open {
   code: string | undefined;
 
   place = 0;
+  #info: RequestInfo | undefined;
 
   /** The client has gone: nothing may be begun for it any more. */
   left = false;
@@ -225,7 +226,12 @@ export class RequestContext implements RequestInfo, Open {
   /** What hooks may see of it: no bodies, no headers. */
   info(): RequestInfo {
     const { id, method, path, model, stream } = this;
-    return { id, method, path, model, stream };
+    const told = this.#info;
+    // All events of a request are told the same, once its body has been read.
+    if (told !== undefined && told.model === model && told.stream === stream) return told;
+    const info = { id, method, path, model, stream };
+    this.#info = info;
+    return info;
   }
 }
 

@@ -32,6 +32,9 @@ class UsageWatch extends BodyTail implements AnswerWatcher {
 
   end(): void {
     const usage = this.usage();
-    if (usage !== undefined) callHook(this.#onUsage, { ...usage, request: this.#context.info() });
+    if (usage === undefined) return;
+    const { inputTokens, outputTokens, totalTokens } = usage;
+    const request = this.#context.info();
+    callHook(this.#onUsage, { request, inputTokens, outputTokens, totalTokens });
   }
 }
