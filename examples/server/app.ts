@@ -1,7 +1,8 @@
-import express from 'express';
+import express, { Router } from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler } from 'express';
 import { createHealthCheck, createVeniceProxy } from 'venice-proxy';
 import type { VeniceProxy, VeniceProxyOptions } from 'venice-proxy';
+import { besideApi, oneAfterTheOther } from './api-route.ts';
 import { crossOrigin } from './cross-origin.ts';
 import { entryKeyCheck, requireAnyEntryKey, requireEntryKey } from './entry-key.ts';
 import { guardLentKey } from './lent-key.ts';
@@ -47,23 +48,29 @@ export function createServerApp(
   const app = express();
   app.disable('x-powered-by');
   // Before CORS: other pages may use the API at most.
+  const pages = Router();
   if (statusAccess !== 'nobody' && statusFeed !== undefined)
-    app.use(
+    pages.use(
       '/status',
       statusRoutes(statusFeed, guardStatus(statusAccess, entryKeyCheck(entryKeys))),
     );
   if (metrics !== undefined) {
-    if (guardsLentKey) app.use('/metrics', guardLentKey([]));
-    app.get('/metrics', requireAnyEntryKey(entryKeys), metrics.handler);
+    if (guardsLentKey) pages.use('/metrics', guardLentKey([]));
+    pages.get('/metrics', requireAnyEntryKey(entryKeys), metrics.handler);
   }
-  app.use(crossOrigin(corsOrigins));
-  app.get('/health', createHealthCheck(proxy));
-  app.get('/ready', createReadyCheck(proxy));
+  const checks = Router();
+  checks.get('/health', createHealthCheck(proxy));
+  checks.get('/ready', createReadyCheck(proxy));
   const servesOllama = options.ollama === true;
-  if (servesOllama) app.get('/', sayOllamaIsRunning);
+  if (servesOllama) checks.get('/', sayOllamaIsRunning);
+
+  app.use(besideApi(pathPrefix, pages));
+  if (corsOrigins.length > 0) app.use(crossOrigin(corsOrigins));
+  app.use(besideApi(pathPrefix, checks));
   app.use(leadToPrefix({ pathPrefix, servesOllama }));
-  if (guardsLentKey) app.use(pathPrefix, guardLentKey(corsOrigins));
-  app.use(pathPrefix, requireEntryKey(entryKeys, entryHeader), proxy);
+  const entry = requireEntryKey(entryKeys, entryHeader);
+  const guards = guardsLentKey ? [guardLentKey(corsOrigins), entry] : [entry];
+  app.use(pathPrefix, oneAfterTheOther([...guards, proxy]));
   app.use(answerNotFound(pathPrefix));
   app.use(answerFailure());
   return { app, proxy, statusFeed, metrics };

@@ -44,10 +44,6 @@ export function crossOrigin(origins: readonly string[]): RequestHandler {
   });
 
   return function answerPreflight(req, res, next): void {
-    if (origins.length === 0) {
-      next();
-      return;
-    }
     addHeaders(req, res, (error?: unknown) => {
       if (error === undefined && isPreflight(req)) res.status(204).end();
       else next(error);
