@@ -88,6 +88,9 @@ function replayClassFor(context: RequestContext, { replay }: Config): ReplayClas
   return isReplayClass(said) ? said : replayClassOf(context.upstreamMethod, context.route);
 }
 
+/** Leave to make an attempt, or a wait for it; nothing where there is no gate, or nobody any more. */
+type Entered = Grant | undefined | Promise<Grant | undefined>;
+
 /** The attempts of one request. */
 class Forwarding {
   readonly #context: RequestContext;
@@ -130,11 +133,21 @@ class Forwarding {
     this.#bucket = gate?.names.of(headers, context.model);
   }
 
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    // Before the first attempt, without the promises of the loop around the attempts: thousands may
+    // be held at once.
+    const entered = this.#enter();
+    return entered instanceof Promise
+      ? entered.then((grant) => this.#makeAttempts(grant))
+      : this.#makeAttempts(entered);
+  }
+
+  async #makeAttempts(first: Grant | undefined): Promise<void> {
     try {
       // The delay is ours: it depends on the answer, it can be cut short, and the answer of an
       // attempt that is not made again must stay whole.
-      this.#context.answer = await pRetry(() => this.#attempt(), {
+      const attempt = (number: number) => this.#attempt(number === 1 ? first : this.#enter());
+      this.#context.answer = await pRetry(attempt, {
         ...RETRY_OPTIONS,
         retries: this.#config.retries,
         shouldRetry: ({ error }) => this.#waitForNext(error),
@@ -146,26 +159,22 @@ class Forwarding {
   }
 
   /** One attempt; more, at once, as long as it helps to leave out what is refused. */
-  async #attempt(): Promise<UpstreamAnswer> {
+  async #attempt(first: Entered): Promise<UpstreamAnswer> {
+    let entered = first;
     let wasTaken = false;
     try {
+      /* oxlint-disable no-await-in-loop -- each depends on the one before */
       for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- each depends on the one before
-        const answer = await this.#attemptOnce();
+        const answer = await this.#begin(entered instanceof Promise ? await entered : entered);
         wasTaken = answer.status < 400;
         if (!this.#hasHealed) return answer;
         answer.discard();
+        entered = this.#enter();
       }
+      /* oxlint-enable no-await-in-loop */
     } finally {
       this.#healing?.endTry(wasTaken);
     }
-  }
-
-  #attemptOnce(): Promise<UpstreamAnswer> {
-    const entered = this.#enter();
-    return entered instanceof Promise
-      ? entered.then((grant) => this.#begin(grant))
-      : this.#begin(entered);
   }
 
   #begin(grant: Grant | undefined): Promise<UpstreamAnswer> {
@@ -230,7 +239,7 @@ class Forwarding {
   }
 
   /** Waits for a place in the window, and once for whoever finds out what this request would. */
-  #enter(): Grant | undefined | Promise<Grant | undefined> {
+  #enter(): Entered {
     const entered = this.#pass();
     if (this.#context.refusable === undefined) return entered;
     return entered instanceof Promise
@@ -238,7 +247,7 @@ class Forwarding {
       : this.#waitForTry(entered);
   }
 
-  #waitForTry(grant: Grant | undefined): Grant | undefined | Promise<Grant | undefined> {
+  #waitForTry(grant: Grant | undefined): Entered {
     const canWait = this.#patienceLeft.ms >= REFUSED_WITHIN_MS;
     const otherTry = canWait ? this.#healing?.otherTry() : undefined;
     if (otherTry === undefined) return grant;
@@ -250,18 +259,18 @@ class Forwarding {
     });
   }
 
-  #pass(): Grant | undefined | Promise<Grant | undefined> {
+  #pass(): Entered {
     const context = this.#context;
     // Nobody would take it out of the line.
     if (this.#bucket === undefined || context.left || context.interruption) return undefined;
-    const instead = (error: unknown): never => {
-      throw this.#last ?? error;
-    };
+    const last = this.#last;
+    if (last === undefined) return this.#gate?.enter(context, this.#bucket, this);
+    // The answer that is there tells the client more than that there is no other attempt.
     try {
-      const entered = this.#gate?.enter(context, this.#bucket, this.#mayWaitMs);
-      return entered instanceof Promise ? entered.catch(instead) : entered;
-    } catch (error) {
-      return instead(error);
+      const entered = this.#gate?.enter(context, this.#bucket, this);
+      return entered instanceof Promise ? entered.catch(() => Promise.reject(last)) : entered;
+    } catch {
+      throw last;
     }
   }
 
@@ -333,7 +342,9 @@ class Forwarding {
     return (await context.wait(delay.delayMs)) === 'waited';
   }
 
-  readonly #mayWaitMs = (): number => this.#patienceLeft.ms;
+  get mayWaitMs(): number {
+    return this.#patienceLeft.ms;
+  }
 
   /** How long the request may still wait, and what sets the limit. */
   get #patienceLeft(): { readonly ms: number; readonly limit: string } {

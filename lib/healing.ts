@@ -44,7 +44,7 @@ export class Healing {
   readonly #config: Config;
   readonly #shared: SharedHealing;
   readonly #place: string;
-  readonly #gone = new Set<string>();
+  #gone: Set<string> | undefined;
   #applied: Refusals | undefined;
   #hasAskedForTry = false;
   #firstTry: FirstTry | undefined;
@@ -117,7 +117,7 @@ export class Healing {
     );
     const { unknown, nulls, others } = refused;
     const { learned } = this.#shared;
-    for (const name of this.#gone) {
+    for (const name of this.#gone ?? []) {
       // Still not content: that it was there was not what is wrong with it.
       const isNamed = unknown.has(name) || nulls.has(name) || others.has(name);
       if (isNamed) learned.forget(this.#place, name);
@@ -169,6 +169,7 @@ export class Healing {
     const bytes = body.bytes.edited(cutMembers(body.bytes.length, members, () => true));
     context.body = { ...body, bytes };
     this.#headers['content-length'] = String(bytes.length);
+    this.#gone ??= new Set();
     for (const name of params) this.#gone.add(name);
     context.dropped = Object.freeze([...context.dropped, ...params]);
     callHook(this.#config.on.drop, {

@@ -28,7 +28,9 @@ export class Pieces {
     this.#bytes += piece.length;
     if (this.#held.length < MANY || piece.length >= SMALL_BYTES) {
       this.#seal();
-      this.#held.push(piece);
+      // Most bodies are one piece, and an array that has grown has room for sixteen more.
+      if (this.#held.length === 0) this.#held = [piece];
+      else this.#held.push(piece);
       return;
     }
     if (this.#block !== undefined && this.#used + piece.length > BLOCK_BYTES) this.#seal();

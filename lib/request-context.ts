@@ -276,7 +276,8 @@ export function openContext(
     state.leave(context);
     context.close(config);
   };
-  res.once('close', close);
+  // Not `once`: Node would wrap it, and `close` takes itself off.
+  res.on('close', close);
   // An answer that waits behind another one of its connection (pipelining) has no socket yet, and
   // does not hear of its end.
   if (res.socket === null) waitFor(socket, close);

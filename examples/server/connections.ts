@@ -31,6 +31,15 @@ export class Connections {
   constructor(server: Server, most: number = Number.POSITIVE_INFINITY) {
     this.#server = server;
     this.#most = most;
+    // No functions for each: thousands of requests may wait at once.
+    const add = this.#add.bind(this);
+    const forget = this.#forget.bind(this);
+    function onAnswerClosed(this: ServerResponse): void {
+      add(this.req.socket, -1);
+    }
+    function onSocketClosed(this: Socket): void {
+      forget(this);
+    }
     server.on('connection', (socket: Socket) => {
       if (!this.#makeRoom()) {
         socket.destroy();
@@ -38,13 +47,13 @@ export class Connections {
       }
       this.#open.set(socket, 0);
       this.#idle.add(socket);
-      socket.once('close', () => this.#forget(socket));
+      socket.on('close', onSocketClosed);
     });
     server.prependListener('request', (req: IncomingMessage, res: ServerResponse) => {
       const { socket } = req;
       if (this.#isClosing) res.setHeader('connection', 'close');
       this.#add(socket, 1);
-      res.once('close', () => this.#add(socket, -1));
+      res.on('close', onAnswerClosed);
     });
   }
 

@@ -16,11 +16,17 @@ const LONGEST_ID = 100;
 /** More keys than this are hashed anew each time. */
 const MOST_KEYS = 1_000;
 
+interface KnownKey {
+  readonly key: string;
+  /** Most requests of a key are for the model of the one before: they share a name. */
+  last: BucketName | undefined;
+}
+
 /** Names the buckets of one target. */
 export class BucketNames {
   readonly #target: URL;
   /** By the fingerprint of the credentials, which are not kept. */
-  readonly #keys = new Map<number, string>();
+  readonly #keys = new Map<number, KnownKey>();
   readonly #seeds = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
 
   constructor(target: URL) {
@@ -30,19 +36,22 @@ export class BucketNames {
   /** @param headers - those of the upstream call: what counts is the key that goes upstream */
   of(headers: OutgoingHttpHeaders, model: string | undefined): BucketName {
     const said = headers['authorization'] ?? headers['sign-in-with-x'] ?? '';
-    const key = this.#keyOf(typeof said === 'string' ? said : String(said));
+    const known = this.#keyOf(typeof said === 'string' ? said : String(said));
     // `llama-3.3-70b:enable_web_search=on`: the limit belongs to what stands in front of the colon.
     const colon = model?.indexOf(':') ?? -1;
     const id = (colon === -1 ? model : model?.slice(0, colon)) ?? '';
     const bucket = id.length > LONGEST_ID ? digest(id) : id;
-    return { key, bucket, id: bucketId(key, bucket) };
+    if (known.last?.bucket === bucket) return known.last;
+    const { key } = known;
+    known.last = { key, bucket, id: bucketId(key, bucket) };
+    return known.last;
   }
 
-  #keyOf(credentials: string): string {
+  #keyOf(credentials: string): KnownKey {
     const print = fingerprint(credentials, this.#seeds);
     const known = this.#keys.get(print);
     if (known !== undefined) return known;
-    const key = digest(`${this.#target.origin} ${credentials}`);
+    const key = { key: digest(`${this.#target.origin} ${credentials}`), last: undefined };
     if (this.#keys.size >= MOST_KEYS) this.#keys.clear();
     this.#keys.set(print, key);
     return key;

@@ -23,10 +23,17 @@ const LONGEST_SDK_WAIT_MS = 60_000;
 
 const NO_REPORTS: readonly Report[] = [];
 
+/** Who asks for leave. */
+interface Patient {
+  /** How many milliseconds it may be held, as of now. */
+  readonly mayWaitMs: number;
+}
+
 /** Lets requests go upstream as their window allows, and holds the others until it does. */
 export class RateGate {
   readonly names: BucketNames;
   readonly #config: Config;
+  readonly #holding: Holding;
   readonly #store: GateStore;
   /** Where the windows are shared, it knows what this process has heard. */
   readonly #own = new MemoryStore();
@@ -37,6 +44,7 @@ export class RateGate {
   constructor(config: Config) {
     this.names = new BucketNames(config.target);
     this.#config = config;
+    this.#holding = { config, report: (name, report) => this.#report(name, report) };
     this.#isShared = config.store !== undefined;
     this.#terms = { budgetWindowMs: config.rateLimitWaitMs };
     this.#store =
@@ -49,23 +57,22 @@ export class RateGate {
    * Leave for the next attempt of a request: at once where nothing speaks against it.
    * `undefined` when the request has ended while it was held.
    *
-   * @param patienceMs - tells how long it may be held
    * @throws ProxyError when it would have to wait for longer, or too many wait already
    */
   enter(
     context: RequestContext,
     name: BucketName,
-    patienceMs: () => number,
+    patient: Patient,
   ): Grant | Promise<Grant | undefined> {
     const { key, bucket, id } = name;
     const line = this.#lines.get(id);
     if (line === undefined && !this.#isShared) {
       const reply = this.#store.step({ key, bucket, want: 1, reports: NO_REPORTS, ...this.#terms });
       if (!(reply instanceof Promise) && reply.granted === 1) {
-        return this.#grant(name, reply.firstSeq, reply.at);
+        return new Grant(name, reply.firstSeq, reply.at, this.#holding.report);
       }
     }
-    return this.#hold(context, name, line ?? this.#open(id, name), patienceMs());
+    return this.#hold(context, line ?? this.#open(id, name), patient.mayWaitMs);
   }
 
   /** What this process knows of the windows, in no order. */
@@ -94,41 +101,23 @@ export class RateGate {
     return line;
   }
 
-  #grant(name: BucketName, seq: number, at: number): Grant {
-    return new Grant(name, seq, at, this.#report);
-  }
-
-  readonly #report = (name: BucketName, report: Report): void => {
+  #report(name: BucketName, report: Report): void {
     const { key, bucket, id } = name;
     const line = this.#lines.get(id);
     if (line !== undefined) line.report(report);
     else if (this.#isShared) this.#open(id, name).report(report);
     else void this.#store.step({ key, bucket, want: 0, reports: [report], ...this.#terms });
-  };
+  }
 
-  #hold(
-    context: RequestContext,
-    name: BucketName,
-    line: BucketLine,
-    patienceMs: number,
-  ): Promise<Grant | undefined> {
+  #hold(context: RequestContext, line: BucketLine, patienceMs: number): Promise<Grant | undefined> {
     const hasReturned = context.attempts > 0;
     // Whether whoever would be the first must wait at all, only asking can tell.
     if (!hasReturned && line.length >= Math.max(1, this.#config.maxQueue)) {
       throw queueFull(context, this.#config, line.opensMs());
     }
     return new Promise((resolve, reject) => {
-      const held = new HeldRequest(context, this.#config, performance.now() + patienceMs, {
-        admitted: (seq, at) => resolve(this.#grant(name, seq, at)),
-        refused: (error) => {
-          line.leave(held);
-          reject(error);
-        },
-        ended: () => {
-          line.leave(held);
-          resolve(undefined);
-        },
-      });
+      const deadline = performance.now() + patienceMs;
+      const held = new HeldRequest(context, this.#holding, line, deadline, resolve, reject);
       context.busyWith = held;
       line.join(held, hasReturned);
     });
@@ -159,28 +148,37 @@ function refusal(
   return new ProxyError(code, message);
 }
 
-/** How being held can end. */
-interface Endings {
-  admitted(seq: number, at: number): void;
-  refused(error: ProxyError): void;
-  /** The client has left, or the proxy ends the request by itself. */
-  ended(): void;
+/** What those who are held have in common. */
+interface Holding {
+  readonly config: Config;
+  readonly report: (name: BucketName, report: Report) => void;
 }
 
-/** A request that waits in the gate. */
+/** A request that waits in the gate: thousands may, so it holds no function of its own but two. */
 class HeldRequest implements Waiter, Cancellable {
   readonly deadline: number;
   isHeld = false;
-  readonly #context: RequestContext;
-  readonly #config: Config;
-  readonly #endings: Endings;
   readonly since = performance.now();
+  readonly #context: RequestContext;
+  readonly #holding: Holding;
+  readonly #line: BucketLine;
+  readonly #resolve: (grant: Grant | undefined) => void;
+  readonly #reject: (error: ProxyError) => void;
 
-  constructor(context: RequestContext, config: Config, deadline: number, endings: Endings) {
+  constructor(
+    context: RequestContext,
+    holding: Holding,
+    line: BucketLine,
+    deadline: number,
+    resolve: (grant: Grant | undefined) => void,
+    reject: (error: ProxyError) => void,
+  ) {
     this.deadline = deadline;
     this.#context = context;
-    this.#config = config;
-    this.#endings = endings;
+    this.#holding = holding;
+    this.#line = line;
+    this.#resolve = resolve;
+    this.#reject = reject;
     context.beginWait('held', this.since);
   }
 
@@ -190,12 +188,11 @@ class HeldRequest implements Waiter, Cancellable {
       const { id, model } = this.#context;
       log('let through', { id, model, heldMs });
     }
-    this.#endings.admitted(seq, at);
+    this.#resolve(new Grant(this.#line.name, seq, at, this.#holding.report));
   }
 
   refuse(opensMs: number | undefined, reason: HoldReason): void {
-    this.#end();
-    const { rateLimitWaitMs, maxWaitMs } = this.#config;
+    const { rateLimitWaitMs, maxWaitMs } = this.#holding.config;
     const retryAfterMs = opensMs ?? rateLimitWaitMs;
     const message =
       opensMs === undefined
@@ -204,26 +201,33 @@ class HeldRequest implements Waiter, Cancellable {
           `${seconds(Math.ceil(opensMs / 1_000) * 1_000)}, later than this request may wait.`;
     // Others have been refused, although the window was open.
     const isModelBusy = reason === 'refused';
-    this.#endings.refused(
+    this.#endWith(
       refusal(this.#context, 'rate_limit_exceeded', message, retryAfterMs, isModelBusy),
     );
   }
 
   hold(reason: HoldReason, ahead: number, expectedMs: number | undefined): void {
     const context = this.#context;
-    if (context.attempts === 0 && ahead >= this.#config.maxQueue) {
-      this.#end();
-      this.#endings.refused(queueFull(context, this.#config, expectedMs));
+    const { config } = this.#holding;
+    if (context.attempts === 0 && ahead >= config.maxQueue) {
+      this.#endWith(queueFull(context, config, expectedMs));
       return;
     }
     const event = { attempt: context.attempts + 1, reason, ahead, expectedMs };
     log('held', { id: context.id, model: context.model, ...event });
-    callHook(this.#config.on.hold, { request: context.info(), ...event });
+    callHook(config.on.hold, { request: context.info(), ...event });
   }
 
   cancel(): void {
     this.#end();
-    this.#endings.ended();
+    this.#line.leave(this);
+    this.#resolve(undefined);
+  }
+
+  #endWith(error: ProxyError): void {
+    this.#end();
+    this.#line.leave(this);
+    this.#reject(error);
   }
 
   #end(): number {
