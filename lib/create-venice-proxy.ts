@@ -8,6 +8,7 @@ import { fillDefaults } from './fill-defaults.ts';
 import { forward } from './forward.ts';
 import { shareHealing } from './healing.ts';
 import { startHeartbeat } from './heartbeat.ts';
+import { mountStraight } from './mount-straight.ts';
 import { ollamaSteps } from './ollama/ollama-steps.ts';
 import { resolveOptions } from './options.ts';
 import type { VeniceProxyOptions } from './options.ts';
@@ -47,7 +48,8 @@ export function createVeniceProxy(options: VeniceProxyOptions = {}): VeniceProxy
   const ollama = config.ollama ? ollamaSteps(config) : undefined;
   const router = Router();
 
-  router.use(
+  mountStraight(
+    router,
     pipeline(config, state, [
       ...(ollama ? [ollama.open] : []),
       admitRequest(state, pseudonym),
