@@ -43,34 +43,51 @@ export async function closeBench({ upstream, generator }: Bench): Promise<void> 
 }
 
 /** A subject that runs. */
-export interface Running {
+export class Running {
   readonly subject: Subject;
-  readonly part: Part<SubjectCalls>;
-  readonly address: LoadOrder['address'];
-}
+  readonly #bench: Bench;
+  readonly #name: string;
+  #part: Part<SubjectCalls>;
+  #port = 0;
 
-/** Starts a subject; `label` tells its log and its profile from those of its other runs. */
-export async function startSubject(
-  bench: Bench,
-  subject: Subject,
-  label: string,
-): Promise<Running> {
-  const { folder, profiles, cores, upstreamPort } = bench;
-  const name = `${label}-${subject.name}`;
-  const part = new Part<SubjectCalls>({
-    file: 'subject',
-    args: [subject.name],
-    execArgv: [
-      '--expose-gc',
-      ...(profiles
-        ? ['--cpu-prof', '--cpu-prof-dir', folder, '--cpu-prof-name', `${name}.cpuprofile`]
-        : []),
-    ],
-    core: cores.subject,
-    logFd: openSync(path.join(folder, `${name}.log`), 'a'),
-  });
-  const port = await part.call('start', upstreamPort);
-  return { subject, part, address: { port, ...subject.address(upstreamPort) } };
+  /** @param label - tells its log and its profile from those of its other runs */
+  constructor(bench: Bench, subject: Subject, label: string) {
+    this.subject = subject;
+    this.#bench = bench;
+    this.#name = `${label}-${subject.name}`;
+    this.#part = this.#newPart();
+  }
+
+  get part(): Part<SubjectCalls> {
+    return this.#part;
+  }
+
+  get address(): LoadOrder['address'] {
+    return { port: this.#port, ...this.subject.address(this.#bench.upstreamPort) };
+  }
+
+  async start(): Promise<void> {
+    this.#port = await this.#part.call('start', this.#bench.upstreamPort);
+  }
+
+  /** Goes on in a new process. */
+  async restart(): Promise<void> {
+    await this.#part.stop();
+    this.#part = this.#newPart();
+    await this.start();
+  }
+
+  #newPart(): Part<SubjectCalls> {
+    const { folder, profiles, cores } = this.#bench;
+    const profile = ['--cpu-prof', '--cpu-prof-dir', folder, '--cpu-prof-name'];
+    return new Part<SubjectCalls>({
+      file: 'subject',
+      args: [this.subject.name],
+      execArgv: ['--expose-gc', ...(profiles ? [...profile, `${this.#name}.cpuprofile`] : [])],
+      core: cores.subject,
+      logFd: openSync(path.join(folder, `${this.#name}.log`), 'a'),
+    });
+  }
 }
 
 /** Ends subjects; with profiles, they write them now. */
@@ -83,8 +100,13 @@ export interface Effort {
   readonly rounds: number;
   /** Seconds for each load. */
   readonly seconds: number;
-  /** For each subject before the first round: who does more takes longer until it is compiled. */
+  /** For each subject before it is measured: who does more takes longer until it is compiled. */
   readonly warmUpSeconds: number;
+  /**
+   * Each round in processes of its own: what V8 makes of one and the same program differs from
+   * process to process by more than a feature costs.
+   */
+  readonly renewsSubjects: boolean;
   /** Streams that are open at once. */
   readonly streams: number;
   /** Requests that wait at once. */

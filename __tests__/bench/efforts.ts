@@ -8,7 +8,8 @@ const DAY = 24 * HOUR;
 export const FULL: Effort = {
   rounds: 5,
   seconds: 2,
-  warmUpSeconds: 5,
+  warmUpSeconds: 4,
+  renewsSubjects: true,
   streams: 1_000,
   crowd: 5_000,
   windowSeconds: 12,
@@ -24,6 +25,7 @@ export const QUICK: Effort = {
   rounds: 1,
   seconds: 0.1,
   warmUpSeconds: 0,
+  renewsSubjects: false,
   streams: 20,
   crowd: 50,
   windowSeconds: 1.5,

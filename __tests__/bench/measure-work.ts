@@ -3,6 +3,7 @@ import type { LoadOrder } from './generator.ts';
 import type { LoadResult } from './load.ts';
 import { prove } from './prove.ts';
 import type { Proof } from './prove.ts';
+import type { Memory } from './subject.ts';
 import type { Subject } from './subjects.ts';
 import type { Work } from './work.ts';
 
@@ -12,8 +13,8 @@ export interface Round {
   readonly cpuUs: number;
   readonly saturated: LoadResult;
   readonly paced: LoadResult;
-  /** Bytes resident after the round. */
-  readonly resident: number;
+  /** Bytes resident after the round, and the most that ever were. */
+  readonly memory: Memory;
 }
 
 /** What came of one subject with one work. */
@@ -22,8 +23,6 @@ export interface Measured {
   readonly subject: Subject;
   readonly proof: Proof;
   readonly rounds: readonly Round[];
-  /** The most that was ever resident, in bytes. */
-  readonly peak: number;
 }
 
 /** All subjects with one work, and the way around them. */
@@ -54,12 +53,10 @@ export async function measureWork(
   for (const running of subjects) {
     all.push({ running, proof: await prove(bench, running, work), rounds: [] });
   }
-  if (effort.warmUpSeconds > 0) {
-    for (const each of all.filter(isAble)) {
-      await attempt(each, () => saturated(bench, each, work, effort.warmUpSeconds));
-    }
-  }
   for (let round = 0; round < effort.rounds; round += 1) {
+    for (const each of all.filter(isAble)) {
+      await attempt(each, () => makeReady(bench, each, work, effort, round));
+    }
     direct.push(await measureDirect(bench, work, effort));
     const able = all.filter(isAble);
     // Who comes first in one round comes last in a later one.
@@ -71,13 +68,25 @@ export async function measureWork(
     }
   }
   /* oxlint-enable no-await-in-loop */
-  const measured = await Promise.all(
-    all.map(async ({ running: { part, subject }, proof, rounds }) => {
-      const { peak } = await part.call('memory');
-      return { work, subject, proof, rounds, peak };
-    }),
-  );
+  const measured = all.map(({ running: { subject }, proof, rounds }) => ({
+    work,
+    subject,
+    proof,
+    rounds,
+  }));
   return { work, measured, direct };
+}
+
+async function makeReady(
+  bench: Bench,
+  contestant: Contestant,
+  work: Work,
+  { renewsSubjects, warmUpSeconds }: Effort,
+  round: number,
+): Promise<void> {
+  const isNew = round === 0 || renewsSubjects;
+  if (round > 0 && renewsSubjects) await contestant.running.restart();
+  if (isNew && warmUpSeconds > 0) await saturated(bench, contestant, work, warmUpSeconds);
 }
 
 function isAble({ proof: { kind }, running: { subject } }: Contestant): boolean {
@@ -141,12 +150,12 @@ async function measureRound(
   const cpuBetween = await part.call('cpuUs');
   const atModerate = await paced(bench, order, work, seconds);
   const cpuAfter = await part.call('cpuUs');
-  const { resident } = await part.call('memory');
+  const memory = await part.call('memory');
   const cpuUs =
     work.costAt === 'saturation'
       ? (cpuBetween - cpuBefore) / atSaturation.requests
       : (cpuAfter - cpuBetween) / atModerate.requests;
-  return { cpuUs, saturated: atSaturation, paced: atModerate, resident };
+  return { cpuUs, saturated: atSaturation, paced: atModerate, memory };
 }
 
 function measureDirect(bench: Bench, work: Work, { seconds }: Effort): Promise<LoadResult> {

@@ -22,11 +22,11 @@ export function reportOf(chapters: readonly Chapter[], machine: readonly string[
     '![Processor time beside Express with http-proxy-middleware](benchmark.svg)',
     '',
     'Written by `npm run bench`. Upstream, subject and load generator are processes of their own;',
-    'the subjects take turns, round by round, after a warm-up, and have proved before that they',
-    'return the right bytes. Figures are medians (lowest…highest of the rounds); `×` is the ratio',
-    `to Express 5 with http-proxy-middleware in the same round; \`+\` is what comes on top of the`,
-    'same request without a subject, at a moderate fixed rate. Processor time is user and system',
-    'time of the whole process, and of all its threads.',
+    'the subjects take turns, round by round, each round in new processes and after a warm-up, and',
+    'have proved before that they return the right bytes. Figures are medians (lowest…highest of the',
+    'rounds); `×` is the ratio to Express 5 with http-proxy-middleware in the same round; `+` is what',
+    'comes on top of the same request without a subject, at a moderate fixed rate. Processor time is',
+    'user and system time of the whole process, and of all its threads.',
     '',
     ...machine.map((line) => `- ${line}`),
     ...chapters.flatMap((chapter) => ['', `## ${chapter.title}`, '', tableOf(chapter)]),
@@ -62,12 +62,20 @@ const WORK_COLUMNS: readonly Column[] = [
   { title: '+first byte p99 ms', cell: added('firstByte', 'p99') },
   { title: '+chunk p50 ms', cell: added('chunk', 'p50') },
   { title: '+chunk p99 ms', cell: added('chunk', 'p99') },
-  { title: 'resident MB', cell: ({ rounds }) => shown(rounds.map((each) => each.resident / 1e6)) },
-  { title: 'peak MB', cell: ({ peak }) => number(peak / 1e6) },
+  { title: 'resident MB', cell: ({ rounds }) => shown(rounds.map(residentOf)) },
+  { title: 'peak MB', cell: ({ rounds }) => number(Math.max(...rounds.map(peakOf))) },
 ];
 
 function cpuOf(round: { readonly cpuUs: number }): number {
   return round.cpuUs;
+}
+
+function residentOf({ memory }: Round): number {
+  return memory.resident / 1e6;
+}
+
+function peakOf({ memory }: Round): number {
+  return memory.peak / 1e6;
 }
 
 function perSecond({ saturated: { requests, elapsedMs } }: Round): number {

@@ -1,6 +1,6 @@
 import type { Order } from './arguments.ts';
-import { startSubject, stopSubjects } from './bench.ts';
-import type { Bench, Running } from './bench.ts';
+import { Running, stopSubjects } from './bench.ts';
+import type { Bench } from './bench.ts';
 import type { Section } from './sections.ts';
 
 type SubjectOrder = Pick<Order, 'subjectsOf' | 'sharesSubjects'>;
@@ -21,8 +21,9 @@ export class RunningSubjects {
       this.#order.subjectsOf(section).map(async (subject) => {
         const known = this.#running.get(subject.name);
         if (known !== undefined) return known;
-        const running = await startSubject(this.#bench, subject, section.name);
+        const running = new Running(this.#bench, subject, section.name);
         this.#running.set(subject.name, running);
+        await running.start();
         return running;
       }),
     );
