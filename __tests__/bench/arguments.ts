@@ -22,7 +22,7 @@ export interface Order {
 /** Names, separated by commas. */
 export const HELP = `npm run bench -- [--only ${SECTIONS.map(({ name }) => name).join(',')}]
   [--subjects ${SUBJECTS.map(({ name }) => name).join(',')}]
-  [--rounds 5] [--seconds 2] [--quick] [--profile] [--out docs]`;
+  [--rounds 5] [--seconds 2] [--warm-up 4] [--quick] [--profile] [--out docs]`;
 
 /** @throws Error that names what is wrong */
 export function parseOrder(args: readonly string[]): Order {
@@ -33,6 +33,7 @@ export function parseOrder(args: readonly string[]): Order {
       subjects: { type: 'string' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      'warm-up': { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       out: { type: 'string' },
@@ -57,6 +58,7 @@ export function parseOrder(args: readonly string[]): Order {
       ...effort,
       rounds: positive('rounds', values.rounds, rounds),
       seconds: positive('seconds', values.seconds, effort.seconds),
+      warmUpSeconds: Number(values['warm-up'] ?? effort.warmUpSeconds),
     },
     sharesSubjects: quick,
     profiles: profile,

@@ -24,7 +24,8 @@ export function reportOf(chapters: readonly Chapter[], machine: readonly string[
     'Written by `npm run bench`. Upstream, subject and load generator are processes of their own;',
     'the subjects take turns, round by round, each round in new processes and after a warm-up, and',
     'have proved before that they return the right bytes. Figures are medians (lowest…highest of the',
-    'rounds); `×` is the ratio to Express 5 with http-proxy-middleware in the same round; `+` is what',
+    'rounds); `×` is the ratio to Express 5 with http-proxy-middleware in the same round, `of ours`',
+    'that to the bundled server with everything on; `+` is what',
     'comes on top of the same request without a subject, at a moderate fixed rate. Processor time is',
     'user and system time of the whole process, and of all its threads.',
     '',
@@ -52,6 +53,7 @@ const WORK_COLUMNS: readonly Column[] = [
   { title: 'subject', cell: ({ subject, proof }) => `${subject.title}${note(proof.kind)}` },
   { title: 'CPU µs/request', cell: ({ rounds }) => shown(rounds.map(cpuOf)) },
   { title: '×', cell: (measured, result) => shownRatio(measured, result, cpuOf) },
+  { title: 'of ours', cell: ofOurs },
   { title: 'requests/s', cell: ({ rounds }) => shown(rounds.map(perSecond)) },
   { title: '×', cell: (measured, result) => shownRatio(measured, result, perSecond) },
   { title: 'p99 ms, saturated', cell: ({ rounds }) => shown(rounds.map(saturatedP99)) },
@@ -78,6 +80,13 @@ function peakOf({ memory }: Round): number {
   return memory.peak / 1e6;
 }
 
+/** What is left of the server's cost without one of its features. */
+function ofOurs({ subject, rounds }: Measured, { measured }: WorkResult): string {
+  if (!subject.name.startsWith('ours-')) return '';
+  const ours = measured.find(({ subject: { name } }) => name === 'ours')?.rounds ?? [];
+  return ratioCell(rounds.map(cpuOf), ours.map(cpuOf));
+}
+
 function perSecond({ saturated: { requests, elapsedMs } }: Round): number {
   return (1_000 * requests) / elapsedMs;
 }
@@ -93,7 +102,11 @@ function note(kind: Measured['proof']['kind']): string {
 
 function workTable(result: WorkResult): string {
   const hasEvents = result.direct.some(({ chunk }) => chunk.count > 0);
-  const columns = WORK_COLUMNS.filter(({ title }) => hasEvents || !title.startsWith('+chunk'));
+  const hasVariants = result.measured.some(({ subject }) => subject.name.startsWith('ours-'));
+  const columns = WORK_COLUMNS.filter(
+    ({ title }) =>
+      (hasEvents || !title.startsWith('+chunk')) && (hasVariants || title !== 'of ours'),
+  );
   const rows = result.measured.map((measured) => {
     const { proof, subject } = measured;
     if (proof.kind === 'cannot') return [subject.title, `– ${proof.reason}`];
