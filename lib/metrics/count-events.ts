@@ -2,7 +2,7 @@ import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { RETRY_REASONS } from '../backoff.ts';
 import { PROXY_ERRORS } from '../errors.ts';
-import type { Outcome, ProxyHooks } from '../hooks.ts';
+import type { Outcome, ProxyHooks, RequestInfo } from '../hooks.ts';
 import { knownRoute } from '../known-routes.ts';
 import { HOLD_REASONS } from '../rate-gate/gate-store.ts';
 import { BoundedNames, NONE, OTHER, wordLabel } from './labels.ts';
@@ -58,14 +58,24 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     answers: answers(model),
   }));
   const parameters = new BoundedNames(MOST_PARAMETERS);
+  type Row = ReturnType<(typeof rows)['at']>;
+  let last: { readonly model: string; readonly row: Row } | undefined;
+
+  function rowOf(request: RequestInfo, isServed: boolean): Row {
+    const { model } = request;
+    // Most requests are for the model of the one before.
+    if (last !== undefined && last.model === model) return last.row;
+    if (isServed) models.learn(request);
+    const label = models.of(model);
+    const row = rows.at(label);
+    if (model === label) last = { model, row };
+    return row;
+  }
 
   return {
     attemptEnd({ request, status, failure }) {
-      if (status !== undefined && status < 400) models.learn(request);
-      rows
-        .at(models.of(request.model))
-        .attempts.at(status ?? failure ?? OTHER)
-        .add(1);
+      const { attempts: results } = rowOf(request, status !== undefined && status < 400);
+      results.at(status ?? failure ?? OTHER).add(1);
     },
     retry({ request: { model }, reason }) {
       retries.labels(models.of(model), wordLabel(reason, RETRY_WORDS)).inc();
@@ -81,21 +91,20 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     },
     usage({ request, inputTokens = 0, outputTokens = 0 }) {
       // A short answer is over before its attempt is.
-      models.learn(request);
-      const { input, output } = rows.at(models.of(request.model));
+      const { input, output } = rowOf(request, true);
       if (inputTokens > 0) input.add(inputTokens);
       if (outputTokens > 0) output.add(outputTokens);
     },
     answer(event) {
       const { request, status, outcome, firstByteMs } = event;
-      const model = models.of(request.model);
-      const { wait, routes } = rows.at(model).answers;
+      const { wait, routes } = rowOf(request, false).answers;
       const route = routes.at(knownRoute(request.path));
       route.outcomes.at(outcome).at(status).add(1);
       route.duration.add(event.totalMs / 1_000);
       wait.add(event.waitedMs / 1_000);
       if (firstByteMs !== undefined) route.firstByte.add(firstByteMs / 1_000);
       if (event.code === undefined) return;
+      const model = models.of(request.model);
       const code = wordLabel(event.code, ERROR_CODES);
       if (outcome === 'broken') breaks.labels(model, code).inc();
       else errors.labels(code).inc();
