@@ -8,6 +8,12 @@ export interface Usage {
   readonly totalTokens: number | undefined;
 }
 
+/** The names that count, as chat and as responses have them. */
+type Counts = Record<
+  'prompt_tokens' | 'completion_tokens' | 'input_tokens' | 'output_tokens' | 'total_tokens',
+  number | undefined
+>;
+
 const ZERO = 0x30;
 const BACKSLASH = 0x5c;
 /** A number of so many digits is exact. */
@@ -18,7 +24,7 @@ const MOST_DIGITS = 15;
  * @internal
  */
 export function readUsage(text: string): Usage | undefined {
-  const value = scanObject(text) ?? parseObject(text);
+  const value: JsonObject | Counts | undefined = scanObject(text) ?? parseObject(text);
   if (value === undefined) return undefined;
   const usage = {
     inputTokens: count(value['prompt_tokens']) ?? count(value['input_tokens']),
@@ -34,13 +40,19 @@ function count(value: unknown): number | undefined {
 }
 
 /**
- * The numbers that `parseObject` finds, in a fraction of its time; `undefined`: not sure of them. It
- * knows whole numbers, `null`, and objects of these, without white space.
+ * What counts of that which `parseObject` finds, in a fraction of its time; `undefined`: not sure of
+ * it. It knows whole numbers, `null`, and objects of these, without white space.
  * @internal
  */
-export function scanObject(text: string): JsonObject | undefined {
-  const numbers: JsonObject = {};
-  return text.startsWith(':{') && pastObject(text, 1, numbers) !== -1 ? numbers : undefined;
+export function scanObject(text: string): Counts | undefined {
+  const counts: Counts = {
+    prompt_tokens: undefined,
+    completion_tokens: undefined,
+    input_tokens: undefined,
+    output_tokens: undefined,
+    total_tokens: undefined,
+  };
+  return text.startsWith(':{') && pastObject(text, 1, counts) !== -1 ? counts : undefined;
 }
 
 /** @internal */
@@ -68,7 +80,7 @@ function objectAt(text: string, from: number): string {
 }
 
 /** From a `{` on; returns where the object ends, or -1: not sure. */
-function pastObject(text: string, from: number, numbers: JsonObject | undefined): number {
+function pastObject(text: string, from: number, counts: Counts | undefined): number {
   let at = from;
   if (text[at + 1] === '}') return at + 2;
   do {
@@ -76,11 +88,11 @@ function pastObject(text: string, from: number, numbers: JsonObject | undefined)
     if (text[at + 1] !== '"') return -1;
     // Small letters and `_`; nothing that would be escaped, or escapes.
     for (at = begin; text.charCodeAt(at) > BACKSLASH;) at += 1;
-    const name = text.slice(begin, at);
+    const end = at;
     if (!text.startsWith('":', at)) return -1;
     at += 2;
     let value: number | undefined;
-    if (numbers !== undefined && text[at] === '{') {
+    if (counts !== undefined && text[at] === '{') {
       at = pastObject(text, at, undefined);
     } else if (text.startsWith('null', at)) {
       at += 4;
@@ -93,8 +105,31 @@ function pastObject(text: string, from: number, numbers: JsonObject | undefined)
       }
       if (at === first || at > most) return -1;
     }
-    // Of several of a name the last counts.
-    if (numbers !== undefined) numbers[name] = value;
+    if (counts !== undefined) note(counts, text, begin, end, value);
   } while (text[at] === ',');
   return text[at] === '}' ? at + 1 : -1;
+}
+
+/** Without a string for the name: of several of a name the last counts. */
+function note(
+  counts: Counts,
+  text: string,
+  begin: number,
+  end: number,
+  value: number | undefined,
+): void {
+  switch (end - begin) {
+    case 12:
+      if (text.startsWith('total_tokens', begin)) counts.total_tokens = value;
+      else if (text.startsWith('input_tokens', begin)) counts.input_tokens = value;
+      break;
+    case 13:
+      if (text.startsWith('prompt_tokens', begin)) counts.prompt_tokens = value;
+      else if (text.startsWith('output_tokens', begin)) counts.output_tokens = value;
+      break;
+    case 17:
+      if (text.startsWith('completion_tokens', begin)) counts.completion_tokens = value;
+      break;
+    default:
+  }
 }
