@@ -38,9 +38,10 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     config('retries_total', 'Attempts made again, by reason.', 'model', 'reason'),
   );
   const holds = new Counter(config('holds_total', 'Requests held in the gate.', 'model', 'reason'));
-  const drops = new Counter(
+  const dropped = new TalliedCounter(
     config('dropped_parameters_total', 'Parameters that were cut out.', 'parameter'),
   );
+  const drops = new Table((parameter: string) => dropped.series({ parameter }));
   const tokens = new TalliedCounter(
     config('tokens_total', 'Tokens, as answers tell them.', 'model', 'direction'),
   );
@@ -86,7 +87,7 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     drop({ params }) {
       for (const name of params) {
         parameters.add(name);
-        drops.labels(parameters.has(name) ? name : OTHER).inc();
+        drops.at(parameters.has(name) ? name : OTHER).add(1);
       }
     },
     usage({ request, inputTokens = 0, outputTokens = 0 }) {
