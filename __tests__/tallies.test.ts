@@ -13,8 +13,8 @@ function twoRegistries(kind: 'plain' | 'labelled') {
   const [ours, theirs] = [new Registry(), new Registry()] as const;
   const duration = { name: 'duration_seconds', help: 'How long.\n"It" \\ took.', labelNames };
   const count = { name: 'things_total', help: 'How many.', labelNames };
-  const histogram = new TalliedHistogram({ ...duration, registers: [ours] }, BOUNDS);
-  const counter = new TalliedCounter({ ...count, registers: [ours] });
+  const histogram = new TalliedHistogram({ ...duration, registers: [ours], collect() {} }, BOUNDS);
+  const counter = new TalliedCounter({ ...count, registers: [ours], collect() {} });
   const plain = new Histogram({ ...duration, buckets: BOUNDS, registers: [theirs] });
   const plainCounter = new Counter({ ...count, registers: [theirs] });
   if (kind === 'labelled') {

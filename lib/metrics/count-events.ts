@@ -2,7 +2,16 @@ import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
 import { RETRY_REASONS } from '../backoff.ts';
 import { PROXY_ERRORS } from '../errors.ts';
-import type { Outcome, ProxyHooks, RequestInfo } from '../hooks.ts';
+import type {
+  AnswerEvent,
+  AttemptEndEvent,
+  Outcome,
+  ProxyHooks,
+  RequestInfo,
+  UsageEvent,
+} from '../hooks.ts';
+
+import { Batch } from './batch.ts';
 import { knownRoute } from '../known-routes.ts';
 import { HOLD_REASONS } from '../rate-gate/gate-store.ts';
 import { BoundedNames, NONE, OTHER, wordLabel } from './labels.ts';
@@ -30,6 +39,7 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     help,
     labelNames,
     registers,
+    collect: settle,
   });
   const attempts = new TalliedCounter(
     config('attempts_total', 'Upstream calls, by how they ended.', 'model', 'result'),
@@ -73,15 +83,46 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
     return row;
   }
 
+  // By the first two models are learnt, under whose names the third counts.
+  const attemptEnds = new Batch(({ request, status, failure }: AttemptEndEvent) => {
+    const { attempts: results } = rowOf(request, status !== undefined && status < 400);
+    results.at(status ?? failure ?? OTHER).add(1);
+  }, settle);
+  const usages = new Batch(({ request, inputTokens = 0, outputTokens = 0 }: UsageEvent) => {
+    // A short answer is over before its attempt is.
+    const { input, output } = rowOf(request, true);
+    if (inputTokens > 0) input.add(inputTokens);
+    if (outputTokens > 0) output.add(outputTokens);
+  }, settle);
+  const ended = new Batch((event: AnswerEvent) => {
+    const { request, status, outcome, firstByteMs } = event;
+    const { wait, routes } = rowOf(request, false).answers;
+    const route = routes.at(knownRoute(request.path));
+    route.outcomes.at(outcome).at(status).add(1);
+    route.duration.add(event.totalMs / 1_000);
+    wait.add(event.waitedMs / 1_000);
+    if (firstByteMs !== undefined) route.firstByte.add(firstByteMs / 1_000);
+    if (event.code === undefined) return;
+    const model = models.of(request.model);
+    const code = wordLabel(event.code, ERROR_CODES);
+    if (outcome === 'broken') breaks.labels(model, code).inc();
+    else errors.labels(code).inc();
+  }, settle);
+
+  function settle(): void {
+    attemptEnds.settle();
+    usages.settle();
+    ended.settle();
+  }
+
   return {
-    attemptEnd({ request, status, failure }) {
-      const { attempts: results } = rowOf(request, status !== undefined && status < 400);
-      results.at(status ?? failure ?? OTHER).add(1);
-    },
+    attemptEnd: (event) => attemptEnds.add(event),
     retry({ request: { model }, reason }) {
+      settle();
       retries.labels(models.of(model), wordLabel(reason, RETRY_WORDS)).inc();
     },
     hold({ request: { model }, reason }) {
+      settle();
       holds.labels(models.of(model), wordLabel(reason, HOLD_WORDS)).inc();
     },
     drop({ params }) {
@@ -90,26 +131,8 @@ export function countEvents(register: Registry, prefix: string, models: ModelLab
         drops.at(parameters.has(name) ? name : OTHER).add(1);
       }
     },
-    usage({ request, inputTokens = 0, outputTokens = 0 }) {
-      // A short answer is over before its attempt is.
-      const { input, output } = rowOf(request, true);
-      if (inputTokens > 0) input.add(inputTokens);
-      if (outputTokens > 0) output.add(outputTokens);
-    },
-    answer(event) {
-      const { request, status, outcome, firstByteMs } = event;
-      const { wait, routes } = rowOf(request, false).answers;
-      const route = routes.at(knownRoute(request.path));
-      route.outcomes.at(outcome).at(status).add(1);
-      route.duration.add(event.totalMs / 1_000);
-      wait.add(event.waitedMs / 1_000);
-      if (firstByteMs !== undefined) route.firstByte.add(firstByteMs / 1_000);
-      if (event.code === undefined) return;
-      const model = models.of(request.model);
-      const code = wordLabel(event.code, ERROR_CODES);
-      if (outcome === 'broken') breaks.labels(model, code).inc();
-      else errors.labels(code).inc();
-    },
+    usage: (event) => usages.add(event),
+    answer: (event) => ended.add(event),
   };
 }
 

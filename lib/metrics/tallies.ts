@@ -13,6 +13,8 @@ export interface MetricConfig {
   readonly help: string;
   readonly labelNames: string[];
   readonly registers: Registry[];
+  /** Before somebody reads: what waits is counted. */
+  readonly collect: () => void;
 }
 
 /** What was added up in one series. */
@@ -59,12 +61,19 @@ export class Tally {
 /** A counter that is told what was added up when somebody reads it. */
 export class TalliedCounter extends Counter {
   readonly #begun: Tally[] = [];
+  readonly #settle: () => void;
+
+  constructor({ collect, ...config }: MetricConfig) {
+    super(config);
+    this.#settle = collect;
+  }
 
   series(labels: Labels): Tally {
     return new Tally(labels, this.#begun);
   }
 
   override get(): ReturnType<Counter['get']> {
+    this.#settle();
     for (const tally of this.#begun.splice(0)) {
       this.inc(tally.labels, tally.sum);
       tally.clear();
@@ -75,7 +84,9 @@ export class TalliedCounter extends Counter {
   override reset(): void {
     super.reset();
     // prom-client's constructor calls it, too.
-    if (#begun in this) for (const tally of this.#begun.splice(0)) tally.clear();
+    if (!(#settle in this)) return;
+    this.#settle();
+    for (const tally of this.#begun.splice(0)) tally.clear();
   }
 }
 
@@ -85,11 +96,13 @@ export class TalliedHistogram extends Histogram {
   declare hashMap: object;
   readonly #bounds: readonly number[];
   readonly #begun: Tally[] = [];
+  readonly #settle: () => void;
 
   constructor(config: MetricConfig, buckets: readonly number[]) {
     // They are frozen there, and to walk through a frozen array takes longer.
     super({ ...config, buckets: [...buckets] });
     this.#bounds = buckets;
+    this.#settle = config.collect;
     this.hashMap = this.#begun;
   }
 
@@ -99,7 +112,8 @@ export class TalliedHistogram extends Histogram {
 
   override reset(): void {
     super.reset();
-    if (!(#begun in this)) return;
+    if (!(#settle in this)) return;
+    this.#settle();
     for (const tally of this.#begun.splice(0)) tally.clear();
     this.hashMap = this.#begun;
   }
