@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import type { AnswerEvent, RequestInfo } from '../lib/hooks.ts';
+import type { RequestInfo } from '../lib/hooks.ts';
 import { createMetrics } from '../lib/metrics/index.ts';
+import { answeredEvent } from './helpers/answer-event.ts';
 
 const REQUEST: RequestInfo = {
   id: '1',
@@ -10,17 +11,7 @@ const REQUEST: RequestInfo = {
   model: 'm',
   stream: false,
 };
-const ANSWER: AnswerEvent = {
-  request: REQUEST,
-  status: 200,
-  outcome: 'answered',
-  code: undefined,
-  attempts: 1,
-  waitedMs: 0,
-  firstByteMs: 1,
-  totalMs: 2,
-  dropped: [],
-};
+const ANSWER = answeredEvent(REQUEST);
 
 /** So many requests, one after the other, each with all of its events. */
 function metricsAfter(requests: number) {

@@ -45,15 +45,11 @@ export function steadyClock(): number {
 }
 
 /** What is kept of it, until somebody wants to see it. */
-interface Ended {
-  readonly at: number;
+interface Ended extends Pick<
+  EndedRequest,
+  'at' | 'status' | 'outcome' | 'code' | 'attempts' | 'waitedMs' | 'totalMs'
+> {
   readonly request: RequestInfo;
-  readonly status: number | undefined;
-  readonly outcome: AnswerEvent['outcome'];
-  readonly code: string | undefined;
-  readonly attempts: number;
-  readonly waitedMs: number;
-  readonly totalMs: number;
 }
 
 /** Remembers the last requests, and a quarter of an hour in figures. Its size has a bound. */
