@@ -21,10 +21,8 @@ const NEAR_BYTES = 1024;
  */
 export class BodyTail {
   readonly #coding: string | undefined;
-  /** Most bodies come in one. */
-  #only: Buffer | undefined;
   #before: Pieces | undefined;
-  #newest: Pieces | undefined;
+  #newest = new Pieces();
   #isTooLong = false;
 
   /** @param coding - the body's `Content-Encoding`; `undefined`: none */
@@ -34,39 +32,30 @@ export class BodyTail {
 
   push(chunk: Buffer): void {
     if (this.#isTooLong) return;
-    if (this.#newest !== undefined) this.#keep(this.#newest, chunk);
-    else if (this.#only === undefined) this.#only = chunk;
-    else {
+    // Not as soon as there is enough: a body in one chunk is never put together.
+    if (this.#coding === undefined && this.#newest.bytes >= TAIL_BYTES) {
+      this.#before = this.#newest;
       this.#newest = new Pieces();
-      this.#keep(this.#newest, this.#only);
-      this.#only = undefined;
-      this.push(chunk);
     }
+    this.#newest.push(chunk);
+    if (this.#coding !== undefined) this.#keepWhole();
   }
 
   /** What the body says of its tokens, when it is over. */
   usage(): Usage | undefined {
-    const newest = this.#only ?? this.#newest?.join();
-    if (newest === undefined || this.#isTooLong) return undefined;
+    if (this.#isTooLong) return undefined;
     if (this.#coding !== undefined) {
-      if (newest.length > CODED_BYTES) return undefined;
-      return usageIn(Buffer.from(decodeBeginning(newest, this.#coding)));
+      return usageIn(Buffer.from(decodeBeginning(this.#newest.join(), this.#coding)));
     }
+    const newest = this.#newest.join();
     return usageIn(this.#before ? Buffer.concat([...this.#before.list, newest]) : newest);
   }
 
-  #keep(newest: Pieces, chunk: Buffer): void {
-    if (this.#coding === undefined && newest.bytes >= TAIL_BYTES) {
-      this.#before = newest;
-      this.#newest = new Pieces();
-      this.#newest.push(chunk);
-      return;
-    }
-    newest.push(chunk);
-    // Without its beginning nothing of it can be decoded.
-    if (this.#coding === undefined || newest.bytes <= CODED_BYTES) return;
+  /** Without its beginning nothing of it can be decoded. */
+  #keepWhole(): void {
+    if (this.#newest.bytes <= CODED_BYTES) return;
     this.#isTooLong = true;
-    newest.take();
+    this.#newest.take();
   }
 }
 
