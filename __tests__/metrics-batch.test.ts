@@ -1,16 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import type { RequestInfo } from '../lib/hooks.ts';
 import { createMetrics } from '../lib/metrics/index.ts';
-import { answeredEvent } from './helpers/answer-event.ts';
+import { CHAT_INFO as REQUEST, answeredEvent } from './helpers/answer-event.ts';
 
-const REQUEST: RequestInfo = {
-  id: '1',
-  method: 'POST',
-  path: '/chat/completions',
-  model: 'm',
-  stream: false,
-};
 const ANSWER = answeredEvent(REQUEST);
 
 /** So many requests, one after the other, each with all of its events. */

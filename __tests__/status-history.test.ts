@@ -6,22 +6,9 @@ import {
   bucketsToShow,
   requestsToShow,
 } from '../examples/server/status/live-state.ts';
-import type {
-  AnswerEvent,
-  BucketState,
-  RequestInfo,
-  RequestState,
-  RetryEvent,
-} from '../lib/index.ts';
-import { answeredEvent } from './helpers/answer-event.ts';
+import type { AnswerEvent, BucketState, RequestState, RetryEvent } from '../lib/index.ts';
+import { CHAT_INFO as REQUEST, answeredEvent } from './helpers/answer-event.ts';
 
-const REQUEST: RequestInfo = {
-  id: '1',
-  method: 'POST',
-  path: '/chat/completions',
-  model: 'm',
-  stream: false,
-};
 const ENDED = answeredEvent(REQUEST);
 const RETRY: RetryEvent = {
   request: REQUEST,
