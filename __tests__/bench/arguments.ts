@@ -3,7 +3,7 @@ import type { Effort } from './bench.ts';
 import { FULL, QUICK } from './efforts.ts';
 import { SECTIONS } from './sections.ts';
 import type { Section } from './sections.ts';
-import { SUBJECTS, isMeasured } from './subjects.ts';
+import { SUBJECTS, isMeasured, isVariant } from './subjects.ts';
 import type { Subject } from './subjects.ts';
 
 /** What the command line asks for. */
@@ -12,8 +12,6 @@ export interface Order {
   /** The subjects of a section. */
   subjectsOf(section: Section): readonly Subject[];
   readonly effort: Effort;
-  /** One process of each subject for everything: sooner done, and never as exact. */
-  readonly sharesSubjects: boolean;
   readonly profiles: boolean;
   /** The folder for the report; `undefined` when only a part is measured and none was asked for. */
   readonly out: string | undefined;
@@ -58,16 +56,11 @@ export function parseOrder(args: readonly string[]): Order {
       ...effort,
       rounds: positive('rounds', values.rounds, rounds),
       seconds: positive('seconds', values.seconds, effort.seconds),
-      warmUpSeconds: Number(values['warm-up'] ?? effort.warmUpSeconds),
+      warmUpSeconds: positive('warm-up', values['warm-up'], effort.warmUpSeconds),
     },
-    sharesSubjects: quick,
     profiles: profile,
     out: values.out ?? (isWhole ? 'docs' : undefined),
   };
-}
-
-function isVariant({ name }: Subject): boolean {
-  return name.startsWith('ours-');
 }
 
 function chosen<T extends { readonly name: string }>(
@@ -88,7 +81,8 @@ function chosen<T extends { readonly name: string }>(
 }
 
 function positive(option: string, text: string | undefined, fallback: number): number {
-  const value = text === undefined ? fallback : Number(text);
+  if (text === undefined) return fallback;
+  const value = Number(text);
   if (value > 0 && Number.isFinite(value)) return value;
   throw new Error(`--${option} wants a number above 0, not ${JSON.stringify(text)}`);
 }

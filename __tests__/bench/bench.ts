@@ -103,8 +103,9 @@ export interface Effort {
   /** For each subject before it is measured: who does more takes longer until it is compiled. */
   readonly warmUpSeconds: number;
   /**
-   * Each round in processes of its own: what V8 makes of one and the same program differs from
-   * process to process by more than a feature costs.
+   * Each section in processes of its own, and each round of a work: what V8 makes of one and the
+   * same program differs from process to process by more than a feature costs. Otherwise one of each
+   * subject serves for everything: sooner done, and never as exact.
    */
   readonly renewsSubjects: boolean;
   /** Streams that are open at once. */

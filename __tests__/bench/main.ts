@@ -29,12 +29,13 @@ try {
 }
 if (order !== undefined) await run(order);
 
-async function run({ effort, out, profiles, ...rest }: Order): Promise<void> {
+async function run(given: Order): Promise<void> {
+  const { effort, out, profiles, sections } = given;
   const bench = await openBench(profiles);
-  const subjects = new RunningSubjects(bench, rest);
+  const subjects = new RunningSubjects(bench, given);
   const chapters: Chapter[] = [];
   const wrong: string[] = [];
-  for (const section of rest.sections) {
+  for (const section of sections) {
     const title = section.title(effort);
     try {
       // oxlint-disable-next-line no-await-in-loop -- one at a time, or they disturb each other

@@ -6,7 +6,7 @@ import type { Held, HeldRound } from './held-run.ts';
 import type { LoadResult } from './load.ts';
 import type { Measured, Round, WorkResult } from './measure-work.ts';
 import type { SectionResult } from './sections.ts';
-import { BASE } from './subjects.ts';
+import { BASE, isVariant } from './subjects.ts';
 
 /** A section that was measured. */
 export interface Chapter {
@@ -81,10 +81,8 @@ function peakOf({ memory }: Round): number {
 }
 
 /** What is left of the server's cost without one of its features. */
-function ofOurs({ subject, rounds }: Measured, { measured }: WorkResult): string {
-  if (!subject.name.startsWith('ours-')) return '';
-  const ours = measured.find(({ subject: { name } }) => name === 'ours')?.rounds ?? [];
-  return ratioCell(rounds.map(cpuOf), ours.map(cpuOf));
+function ofOurs(measured: Measured, result: WorkResult): string {
+  return isVariant(measured.subject) ? shownRatio(measured, result, cpuOf, 'ours') : '';
 }
 
 function perSecond({ saturated: { requests, elapsedMs } }: Round): number {
@@ -102,7 +100,7 @@ function note(kind: Measured['proof']['kind']): string {
 
 function workTable(result: WorkResult): string {
   const hasEvents = result.direct.some(({ chunk }) => chunk.count > 0);
-  const hasVariants = result.measured.some(({ subject }) => subject.name.startsWith('ours-'));
+  const hasVariants = result.measured.some(({ subject }) => isVariant(subject));
   const columns = WORK_COLUMNS.filter(
     ({ title }) =>
       (hasEvents || !title.startsWith('+chunk')) && (hasVariants || title !== 'of ours'),
@@ -176,8 +174,9 @@ function shownRatio(
   { rounds }: Measured,
   { measured }: WorkResult,
   figure: (round: Round) => number | undefined,
+  other = BASE,
 ): string {
-  const base = measured.find(({ subject }) => subject.name === BASE)?.rounds ?? [];
+  const base = measured.find(({ subject }) => subject.name === other)?.rounds ?? [];
   return ratioCell(rounds.map(figure), base.map(figure));
 }
 

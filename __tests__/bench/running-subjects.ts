@@ -3,7 +3,7 @@ import { Running, stopSubjects } from './bench.ts';
 import type { Bench } from './bench.ts';
 import type { Section } from './sections.ts';
 
-type SubjectOrder = Pick<Order, 'subjectsOf' | 'sharesSubjects'>;
+type SubjectOrder = Pick<Order, 'subjectsOf' | 'effort'>;
 
 /** Starts subjects when they are needed: anew for each section, unless they are shared. */
 export class RunningSubjects {
@@ -31,7 +31,7 @@ export class RunningSubjects {
 
   /** The section is over. */
   async release(): Promise<void> {
-    if (!this.#order.sharesSubjects) await this.close();
+    if (this.#order.effort.renewsSubjects) await this.close();
   }
 
   async close(): Promise<void> {

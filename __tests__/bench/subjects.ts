@@ -32,6 +32,11 @@ export type SubjectName =
   | 'ours-no-status'
   | 'ours-bare';
 
+/** Ours without a feature, or elsewhere. */
+export function isVariant({ name }: Subject): boolean {
+  return name.startsWith('ours-');
+}
+
 /** What everything is compared with. */
 export const BASE: SubjectName = 'bare-hpm';
 
